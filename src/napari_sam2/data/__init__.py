@@ -1,0 +1,1 @@
+"""Images in, labels out: axes, lazy frames, label stacks, file formats."""

@@ -1,0 +1,1 @@
+"""Sessions: prompts, memories, propagation, postprocessing."""

@@ -1,0 +1,1 @@
+"""The SAM 2 network: pure functions of tensors, one file per named part."""
