@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from os.path import commonpath
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import imagecodecs
@@ -119,8 +119,10 @@ def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
 
 def _file_axis(files: Sequence[Path], axes: str) -> str:
     """Name the axis along which files lie; "?" if Z and T are both taken."""
-    prefix = commonpath([file.name for file in files]).rstrip("0123456789")
-    named = re.search(r"(?<![a-z])(t|time|frame|time_?point)[-_= ]*$", prefix.lower())
+    pairs = zip(files[0].name.lower(), files[-1].name.lower(), strict=False)
+    common = "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    counted = common.rstrip("0123456789")
+    named = re.search(r"(?<![a-z])(t|time|frame|time_?point)[-_= ]*$", counted)
     order = "TZ?" if named else "ZT?"
     return next(letter for letter in order if letter not in axes)
 
