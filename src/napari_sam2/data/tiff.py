@@ -268,7 +268,8 @@ class _Metadata:
     def add(self, letter: str, step: float, unit: str | None) -> None:
         """Note a step that has a unit; without one its number means nothing."""
         name = unit_name(unit)
-        if name is not None and math.isfinite(step) and step > 0:
+        known = name is not None or unit in ("pixel", "reference frame")
+        if known and math.isfinite(step) and step > 0:
             self.steps[letter] = step
             self.units[letter] = name
 

@@ -1,0 +1,136 @@
+"""Label stacks as integer frames, and the ids in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam2.data.frames import StackFrames, select_frames
+from napari_sam2.data.image import open_image
+from napari_sam2.data.source import as_frame_source
+from napari_sam2.errors import ImageError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from napari_sam2.data.source import FrameSource
+    from napari_sam2.data.stack import LazyArray
+
+_UINT32_MAX = 2**32 - 1
+
+
+class LabelStack:
+    """The frames of a label stack, read one at a time and checked as they are read.
+
+    A frame source: ``labels[i]`` is ``(H, W)`` of unsigned integers, 0 background.
+
+    Attributes
+    ----------
+    axes, scale, units
+        As in `StackFrames`.
+    """
+
+    def __init__(self, frames: StackFrames) -> None:
+        self._frames = frames
+        self.name = frames.image.name
+        self.axes = frames.axes
+        self.scale = frames.scale
+        self.units = frames.units
+        dtype = frames.dtype
+        if dtype.kind == "b":
+            self.dtype = np.dtype(np.uint8)
+        elif dtype.kind == "u":
+            self.dtype = dtype
+        else:
+            self.dtype = np.dtype(f"u{4 if dtype.kind == 'f' else dtype.itemsize}")
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """Height and width of a frame, in pixels."""
+        return self._frames.frame_shape
+
+    def __getitem__(self, frame: int) -> np.ndarray[Any, Any]:
+        """Read a frame of ids.
+
+        Raises
+        ------
+        ImageError
+            If it holds fractions, NaN, negative numbers, or ids above 32 bits.
+        """
+        pixels = self._frames[frame]
+        where = f"Frame {frame} of {self.name}"
+        if pixels.dtype.kind == "f":
+            if not np.isfinite(pixels).all() or (pixels != np.floor(pixels)).any():
+                raise ImageError(
+                    f"{where} holds fractions or NaN, so it is no label image. Labels"
+                    " are whole numbers, 0 for background."
+                )
+            if pixels.max() > _UINT32_MAX:
+                raise ImageError(f"{where} holds ids above {_UINT32_MAX}.")
+        if pixels.dtype.kind in "if" and pixels.min() < 0:
+            raise ImageError(
+                f"{where} holds negative numbers, so it is no label image. Labels are"
+                " whole numbers, 0 for background."
+            )
+        return pixels.astype(self.dtype, copy=False)
+
+
+def read_labels(
+    path: str | os.PathLike[str] | LazyArray,
+    *,
+    axes: str | None = None,
+    frame_axis: str | None = None,
+    position: Mapping[str, int] | None = None,
+) -> LabelStack:
+    """Open a label stack without loading it.
+
+    Parameters
+    ----------
+    path
+        Anything that `open_image` opens, with one channel.
+    axes
+        Letters that take the place of those in the file.
+    frame_axis, position
+        As in `select_frames`.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be opened, has colours or several channels, or its first frame
+        holds anything but whole numbers from 0.
+    """
+    image = open_image(path, axes=axes)
+    if "S" in image.axes or image.length("C") > 1:
+        raise ImageError(
+            f"{image.name} has colours or channels ({image.sizes}), so it is no label"
+            " image. Labels have one number for each pixel."
+        )
+    stack = LabelStack(select_frames(image, frame_axis=frame_axis, position=position))
+    if image.dtype.kind in "if":
+        _ = stack[0]
+    return stack
+
+
+def object_ids(labels: FrameSource | LazyArray) -> list[int]:
+    """List the ids in a label stack in rising order, reading one frame at a time.
+
+    Parameters
+    ----------
+    labels
+        Integer frames, or an array of them: (T, Y, X) or (Y, X).
+    """
+    ids: set[int] = set()
+    source = as_frame_source(labels)
+    for frame in range(len(source)):
+        pixels = np.asarray(source[frame])
+        if pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2:
+            found = np.flatnonzero(np.bincount(pixels.ravel()))
+        else:
+            found = np.unique(pixels)
+        ids.update(int(label) for label in found if label != 0)
+    return sorted(ids)
