@@ -1,0 +1,1 @@
+"""Synthetic data, losses, the training loop, fine-tuning."""

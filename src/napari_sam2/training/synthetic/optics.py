@@ -1,0 +1,171 @@
+"""From the ideal scene to the light on the detector, at the recorded resolution."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_sam2.training.synthetic.fields import (
+    area_matrix,
+    blur,
+    blur_matrix,
+    linear_matrix,
+    log_uniform,
+    separable,
+    smooth_field,
+)
+
+if TYPE_CHECKING:
+    from napari_sam2.training.synthetic.arrays import Array
+    from napari_sam2.training.synthetic.parameters import OpticsParameters
+    from napari_sam2.training.synthetic.scene import Scene
+
+# Wide blurs are computed on pixels this many times larger.
+_COARSE = 4
+
+
+def project(
+    rng: np.random.Generator,
+    scene: Scene,
+    native: tuple[int, int],
+    kind: str,
+    optics: OpticsParameters,
+) -> Array:
+    """Return (T, h, w) light or grey levels at the native size of the detector.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of chance.
+    scene : Scene
+        Signal (T + 2 pad, H, W).
+    native : tuple of int
+        (h, w) of the detector, at most (H, W).
+    kind : str
+        ``"z"`` or ``"t"``.
+    optics : OpticsParameters
+        The knobs.
+    """
+    planes, height, width = scene.signal.shape
+    pad = scene.pad
+    scale = height / native[0]
+    across = scene.diameter / scale
+    # The blur may soften an object, not dissolve it.
+    sigma = min(log_uniform(rng, optics.blur), 0.22 * across) * scale
+    if scene.modality != "fluorescence":
+        sigma = min(sigma, 0.8 * scale)
+    axial = None
+    if kind == "z":
+        sigma_z = rng.uniform(*optics.axial_blur)
+        if scene.modality != "fluorescence":
+            sigma_z = min(sigma_z, 0.4)
+        axial = blur_matrix(planes, sigma_z, pad)
+    image = separable(
+        scene.signal,
+        axial,
+        area_matrix(native[0], height) @ blur_matrix(height, sigma),
+        area_matrix(native[1], width) @ blur_matrix(width, sigma),
+    )
+    if scene.modality == "fluorescence" and rng.random() < optics.haze_share:
+        share = np.float32(rng.uniform(*optics.haze))
+        image *= 1 - share
+        image += share * _haze(rng, scene, native, kind)
+    if kind == "t" and rng.random() < optics.focus_change_share:
+        image = _change_focus(rng, image, 0.15 * across + 0.8)
+    if rng.random() < optics.debris_share:
+        _add_debris(rng, image, across, scene.modality == "fluorescence")
+    return image
+
+
+def _haze(
+    rng: np.random.Generator, scene: Scene, native: tuple[int, int], kind: str
+) -> Array:
+    """Return light from far out of focus, from neighbouring planes too."""
+    planes, height, width = scene.signal.shape
+    small_y, small_x = max(height // _COARSE, 1), max(width // _COARSE, 1)
+    wide = scene.diameter * rng.uniform(0.15, 0.6) / _COARSE + 0.5
+    axial = None
+    if kind == "z":
+        axial = blur_matrix(planes, rng.uniform(1.5, 5.0), scene.pad)
+    return separable(
+        scene.signal,
+        axial,
+        linear_matrix(native[0], small_y)
+        @ blur_matrix(small_y, wide)
+        @ area_matrix(small_y, height),
+        linear_matrix(native[1], small_x)
+        @ blur_matrix(small_x, wide)
+        @ area_matrix(small_x, width),
+    )
+
+
+def _change_focus(rng: np.random.Generator, image: Array, sigma: float) -> Array:
+    """Return frames that go out of focus and come back."""
+    frames = image.shape[0]
+    wave = np.sin(
+        rng.uniform(0, 2 * np.pi)
+        + np.arange(frames) * rng.uniform(0.3, 2.0) / max(frames / 8, 1)
+    )
+    away = np.clip(wave * rng.uniform(0.4, 1.0), 0, 1).astype(np.float32)[:, None, None]
+    blurred = blur(image, sigma)
+    result: Array = image + away * (blurred - image)
+    return result
+
+
+def _add_debris(
+    rng: np.random.Generator, image: Array, across: float, fluorescent: bool
+) -> None:
+    """Add specks and soft spots that no annotator labels, in place."""
+    frames, height, width = image.shape
+    spread = float(image.std()) + 1e-6
+    for _ in range(int(rng.integers(1, 9))):
+        if fluorescent:
+            sigma = across * rng.choice([0.12, 0.5, 0.9]) * rng.uniform(0.6, 1.4)
+            strength = rng.uniform(0.1, 0.8) if sigma > 0.3 * across else 1.0
+            strength *= rng.uniform(0.3, 1.2)
+        else:
+            sigma = across * rng.uniform(0.03, 0.25)
+            strength = spread * rng.uniform(-3, 3)
+        sigma = float(np.clip(sigma, 0.5, 0.3 * min(height, width)))
+        cy, cx = rng.uniform(0, height), rng.uniform(0, width)
+        middle, depth = rng.uniform(0, frames), rng.uniform(1.0, 12.0)
+        reach = int(3 * sigma) + 1
+        y0, y1 = max(int(cy) - reach, 0), min(int(cy) + reach + 1, height)
+        x0, x1 = max(int(cx) - reach, 0), min(int(cx) + reach + 1, width)
+        along = np.exp(-0.5 * ((np.arange(frames) - middle) / depth) ** 2)
+        down = np.exp(-0.5 * ((np.arange(y0, y1) - cy) / sigma) ** 2)
+        aside = np.exp(-0.5 * ((np.arange(x0, x1) - cx) / sigma) ** 2)
+        spot = along[:, None, None] * down[:, None] * aside * strength
+        image[:, y0:y1, x0:x1] += spot.astype(np.float32)
+
+
+def illuminate(
+    rng: np.random.Generator, image: Array, kind: str, optics: OpticsParameters
+) -> Array:
+    """Return the light under uneven illumination that bleaches and flickers.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of chance.
+    image : ndarray
+        (T, h, w) light, background included.
+    kind : str
+        ``"z"``: light is lost with depth; ``"t"``: with time.
+    optics : OpticsParameters
+        The knobs.
+    """
+    frames, height, width = image.shape
+    field = smooth_field(rng, (1, height, width), (1, 0.6 * height, 0.6 * width))
+    field -= field.min()
+    field /= field.max() + np.float32(1e-6)
+    factor = 1 - np.float32(rng.uniform(*optics.uneven_light)) * field
+    lost = rng.uniform(*optics.bleaching)
+    fade = (1 - lost) ** (np.arange(frames) / max(frames - 1, 1))
+    if kind == "z" and rng.random() < 0.5:
+        fade = fade[::-1]
+    if rng.random() < 0.3:
+        fade = fade * np.exp(rng.normal(0, 0.06, frames))
+    result: Array = image * factor * fade.astype(np.float32)[:, None, None]
+    return result

@@ -1,0 +1,333 @@
+"""The knobs of synthetic microscopy, and how a mapping (a YAML) becomes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from napari_sam2.errors import ConfigError
+
+Range = tuple[float, float]
+T = TypeVar("T")
+
+
+def _check_range(
+    owner: object, name: str, least: float, most: float = math.inf
+) -> None:
+    """Refuse a range that is not ordered or leaves its bounds."""
+    low, high = getattr(owner, name)
+    if not least <= low <= high <= most:
+        raise ConfigError(
+            f"{type(owner).__name__}.{name} is [{low}, {high}]; it must be two numbers "
+            f"in order, from {least} to {most}."
+        )
+
+
+def _check_number(
+    owner: object, name: str, least: float, most: float = math.inf
+) -> None:
+    """Refuse a number that leaves its bounds."""
+    value = getattr(owner, name)
+    if not least <= value <= most:
+        raise ConfigError(
+            f"{type(owner).__name__}.{name} is {value}; it must be from {least} "
+            f"to {most}."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyWeights:
+    """How often each family is drawn, relative to the others; 0 leaves it out."""
+
+    nuclei: float = 3.0
+    shells: float = 1.0
+    cells: float = 1.5
+    tissue: float = 1.5
+    rods: float = 0.7
+    filaments: float = 0.5
+    mitochondria: float = 1.5
+    neuropil: float = 0.7
+    tomogram: float = 1.0
+    phase: float = 1.2
+    dic: float = 1.2
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            _check_number(self, one.name, 0.0)
+        if not any(getattr(self, one.name) for one in fields(self)):
+            raise ConfigError(
+                "All family weights are 0; give at least one family a weight above 0."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectParameters:
+    """Size, number and shape of the objects.
+
+    Attributes
+    ----------
+    diameter : tuple of float
+        Pixels, drawn uniformly in the logarithm.
+    largest_share : float
+        Largest diameter over the shorter side of the frame, 0 to 1.
+    count : tuple of int
+        Objects that one frame shows, drawn uniformly in the logarithm.
+    planes : tuple of float
+        Planes that an object spans in a z-stack, drawn uniformly in the logarithm.
+    touching : tuple of float
+        Share of the objects that are placed against another, 0 to 1.
+    roughness : tuple of float
+        Deviation of the outline from an ellipse, in radii.
+    brightness_spread : tuple of float
+        Logarithmic deviation of the brightness between the objects of a scene.
+    least_cut : tuple of float
+        A cut smaller than this share of the object's largest is not labelled.
+    """
+
+    diameter: Range = (8.0, 128.0)
+    largest_share: float = 0.5
+    count: tuple[int, int] = (1, 60)
+    planes: Range = (6.0, 40.0)
+    touching: Range = (0.0, 0.7)
+    roughness: Range = (0.02, 0.16)
+    brightness_spread: Range = (0.1, 0.6)
+    least_cut: Range = (0.02, 0.2)
+
+    def __post_init__(self) -> None:
+        _check_range(self, "diameter", 3.0)
+        _check_number(self, "largest_share", 0.05, 1.0)
+        _check_range(self, "count", 1, 500)
+        _check_range(self, "planes", 2.0)
+        _check_range(self, "touching", 0.0, 1.0)
+        _check_range(self, "roughness", 0.0, 0.4)
+        _check_range(self, "brightness_spread", 0.0, 2.0)
+        _check_range(self, "least_cut", 0.0, 0.9)
+
+
+@dataclass(frozen=True, slots=True)
+class MotionParameters:
+    """How cells live in a time-lapse.
+
+    Attributes
+    ----------
+    speed : tuple of float
+        Deviation of a cell's step, radii per frame, uniform in the logarithm.
+    drift : float
+        Largest drift of the stage, pixels per frame.
+    dividing : tuple of float
+        Share of the cells that divide within a clip.
+    division_frames : tuple of float
+        Frames from rounding up to metaphase, and again after it.
+    appearing, ending : float
+        Largest share of the cells that appear, or die, within a clip.
+    wobble_change : tuple of float
+        Share of the outline that is new in every frame.
+    """
+
+    speed: Range = (0.02, 0.4)
+    drift: float = 1.5
+    dividing: Range = (0.0, 0.35)
+    division_frames: Range = (1.5, 5.0)
+    appearing: float = 0.08
+    ending: float = 0.08
+    wobble_change: Range = (0.05, 0.45)
+
+    def __post_init__(self) -> None:
+        _check_range(self, "speed", 1e-3, 3.0)
+        _check_number(self, "drift", 0.0)
+        _check_range(self, "dividing", 0.0, 1.0)
+        _check_range(self, "division_frames", 1.0)
+        _check_number(self, "appearing", 0.0, 0.5)
+        _check_number(self, "ending", 0.0, 0.5)
+        _check_range(self, "wobble_change", 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class OpticsParameters:
+    """What the microscope does to the light.
+
+    Attributes
+    ----------
+    blur : tuple of float
+        Deviation of the lateral point spread, native pixels, uniform in the logarithm.
+    axial_blur : tuple of float
+        Deviation of the axial point spread, planes.
+    haze : tuple of float
+        Share of the light that is far out of focus (wide-field), 0 to 1.
+    haze_share : float
+        Share of the fluorescent scenes that have haze.
+    upscaled_share : float
+        Share of the scenes that are recorded small and interpolated to size.
+    upscale : tuple of float
+        How many times, uniform in the logarithm.
+    focus_change_share : float
+        Share of the time-lapses whose focus changes.
+    uneven_light : tuple of float
+        Relative depth of uneven illumination, 0 to 1.
+    bleaching : tuple of float
+        Share of the light lost from the first to the last frame.
+    debris_share : float
+        Share of the scenes with debris or out-of-focus spots that are not labelled.
+    """
+
+    blur: Range = (0.4, 2.2)
+    axial_blur: Range = (0.3, 1.8)
+    haze: Range = (0.1, 0.7)
+    haze_share: float = 0.5
+    upscaled_share: float = 0.45
+    upscale: Range = (1.5, 8.0)
+    focus_change_share: float = 0.15
+    uneven_light: Range = (0.0, 0.5)
+    bleaching: Range = (0.0, 0.5)
+    debris_share: float = 0.35
+
+    def __post_init__(self) -> None:
+        _check_range(self, "blur", 0.05, 20.0)
+        _check_range(self, "axial_blur", 0.0, 10.0)
+        _check_range(self, "haze", 0.0, 1.0)
+        _check_range(self, "upscale", 1.0, 32.0)
+        _check_range(self, "uneven_light", 0.0, 1.0)
+        _check_range(self, "bleaching", 0.0, 0.95)
+        for name in (
+            "haze_share",
+            "upscaled_share",
+            "focus_change_share",
+            "debris_share",
+        ):
+            _check_number(self, name, 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraParameters:
+    """What the detector makes of the light.
+
+    Attributes
+    ----------
+    contrast_to_noise : tuple of float
+        Object minus background over the noise of one native pixel, uniform in the
+        logarithm; raised for small objects until an annotator could see them.
+    background : tuple of float
+        Light of the background over that of an object, uniform in the logarithm.
+    read_noise : tuple of float
+        Share of the noise variance that does not depend on the light, 0 to 1.
+    structure_noise : tuple of float
+        Noise over the range of grey levels where no photons are counted (electron
+        micrographs, tomograms, transmitted light), uniform in the logarithm.
+    hot_pixel_share, stripe_share, salt_share : float
+        Share of the scenes that have each defect.
+    sixteen_bit_share : float
+        Share of the clips that are uint16.
+    low_count_share : float
+        Share of the fluorescent clips whose grey levels are the counted photons.
+    inverted_share : float
+        Share of the clips with inverted contrast.
+    gamma_share : float
+        Share of the clips with a gamma other than 1.
+    compressed_share : float
+        Share of the clips with the blocks of lossy compression.
+    """
+
+    contrast_to_noise: Range = (0.7, 30.0)
+    background: Range = (0.01, 1.5)
+    read_noise: Range = (0.0, 0.8)
+    structure_noise: Range = (0.005, 0.15)
+    hot_pixel_share: float = 0.12
+    stripe_share: float = 0.08
+    salt_share: float = 0.06
+    sixteen_bit_share: float = 0.5
+    low_count_share: float = 0.15
+    inverted_share: float = 0.08
+    gamma_share: float = 0.2
+    compressed_share: float = 0.08
+
+    def __post_init__(self) -> None:
+        _check_range(self, "contrast_to_noise", 0.1)
+        _check_range(self, "background", 1e-4, 50.0)
+        _check_range(self, "read_noise", 0.0, 0.99)
+        _check_range(self, "structure_noise", 1e-4, 1.0)
+        for one in fields(self):
+            if one.name.endswith("_share"):
+                _check_number(self, one.name, 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticParameters:
+    """Everything that can be set about the synthetic scenes.
+
+    Attributes
+    ----------
+    timelapse_share : float
+        Share of time-lapses where a family has both kinds and none is asked for.
+    families, objects, motion, optics, camera
+        The groups of knobs.
+    """
+
+    timelapse_share: float = 0.4
+    families: FamilyWeights = field(default_factory=FamilyWeights)
+    objects: ObjectParameters = field(default_factory=ObjectParameters)
+    motion: MotionParameters = field(default_factory=MotionParameters)
+    optics: OpticsParameters = field(default_factory=OpticsParameters)
+    camera: CameraParameters = field(default_factory=CameraParameters)
+
+    def __post_init__(self) -> None:
+        _check_number(self, "timelapse_share", 0.0, 1.0)
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> SyntheticParameters:
+        """Return the parameters that a nested mapping describes.
+
+        Keys that are left out keep their defaults.
+
+        Raises
+        ------
+        ConfigError
+            A key is unknown, or a value has the wrong type or range.
+        """
+        return _from_mapping(cls, mapping, "synthetic")
+
+
+def _from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str) -> T:
+    """Return a dataclass from a mapping, its nested dataclasses too."""
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(
+            f"{where} is {mapping!r}; a mapping of names to values is needed."
+        )
+    hints = get_type_hints(cls)
+    for key in mapping:
+        if key not in hints:
+            raise ConfigError(
+                f"{where}.{key} is not a known setting. Known are: "
+                f"{', '.join(sorted(hints))}."
+            )
+    return cls(
+        **{
+            key: _typed(hints[key], value, f"{where}.{key}")
+            for key, value in mapping.items()
+        }
+    )
+
+
+def _typed(hint: Any, value: Any, where: str) -> Any:
+    """Return a value of the annotated type, or say what is needed."""
+    if is_dataclass(hint) and isinstance(hint, type):
+        return _from_mapping(hint, value, where)
+    if get_origin(hint) is tuple:
+        kinds = get_args(hint)
+        if isinstance(value, str) or not hasattr(value, "__len__"):
+            raise ConfigError(f"{where} is {value!r}; {len(kinds)} numbers are needed.")
+        if len(value) != len(kinds):
+            raise ConfigError(
+                f"{where} has {len(value)} values; {len(kinds)} are needed."
+            )
+        return tuple(
+            _typed(kind, one, where) for kind, one in zip(kinds, value, strict=True)
+        )
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int and number and float(value).is_integer():
+        return int(value)
+    if hint is float and number and math.isfinite(value):
+        return float(value)
+    needed = "a whole number" if hint is int else "a finite number"
+    raise ConfigError(f"{where} is {value!r}; {needed} is needed.")
