@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # An annotator sees an object whose contrast over noise, times the root of its area in
 # pixels, is about this.
-_VISIBLE = 9.0
+_VISIBLE = 12.0
 
 
 def count_photons(rng: np.random.Generator, light: Array) -> Array:
@@ -44,7 +44,7 @@ def detect(
     light: Array,
     *,
     background: float,
-    across: float,
+    area: float,
     camera: CameraParameters,
 ) -> Array:
     """Return detected light in photons, with shot and read noise.
@@ -57,12 +57,12 @@ def detect(
         (T, h, w), an object of usual brightness being 1 above the background.
     background : float
         Usual background in the same unit.
-    across : float
-        Usual diameter of an object in native pixels.
+    area : float
+        Native pixels that tell an annotator that an object is there.
     camera : CameraParameters
         The knobs.
     """
-    least = _VISIBLE / max(0.886 * across, 1.0)
+    least = _VISIBLE / math.sqrt(max(area, 1.0))
     low = max(camera.contrast_to_noise[0], least)
     high = max(camera.contrast_to_noise[1], 1.5 * low)
     contrast = log_uniform(rng, (low, high))
@@ -150,7 +150,7 @@ def digitise(
     if as_counts and high < (65000 if sixteen else 255):
         offset = float(rng.integers(0, 100)) if sixteen else 0.0
         image = np.clip(np.rint(image), 0, None) + np.float32(offset)
-        return image.astype(np.uint16 if sixteen else np.uint8)
+        return _stored(image, sixteen=sixteen)
     if rng.random() < 0.35:
         # Saturated: someone stretched the contrast.
         step = max(image.size // 20000, 1)
@@ -167,6 +167,16 @@ def digitise(
     if sixteen:
         top = log_uniform(rng, (400.0, 65000.0))
         offset = rng.uniform(0, min(300.0, 65535.0 - top))
-        return np.rint(unit * np.float32(top) + np.float32(offset)).astype(np.uint16)
+        return _stored(unit * np.float32(top) + np.float32(offset), sixteen=True)
     top = 255.0 if rng.random() < 0.6 else rng.uniform(60, 255)
-    return np.rint(unit * np.float32(top)).astype(np.uint8)
+    return _stored(unit * np.float32(top), sixteen=False)
+
+
+def _stored(levels: Array, *, sixteen: bool) -> Frames:
+    """Return grey levels rounded to 8 or 16 bits."""
+    rounded = np.rint(levels)
+    if sixteen:
+        wide: Frames = rounded.astype(np.uint16)
+        return wide
+    narrow: Frames = rounded.astype(np.uint8)
+    return narrow

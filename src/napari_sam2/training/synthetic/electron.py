@@ -93,11 +93,12 @@ def _add_vesicles(
     looks[0] = 0
     rings = (rng.random(count + 1) < 0.6).astype(np.float32)
     rings[0] = 0
+    axes = random_axes(rng, count + 1)
     for number in range(1, count + 1):
         radius = scale * rng.uniform(0.12, 0.45)
         semi = radius * rng.uniform(0.8, 1.25, 3)
         centre = rng.uniform(0, 1, 3) * high
-        drawn = ellipsoid_depth(space, centre, random_axes(rng), semi, margin=1.0)
+        drawn = ellipsoid_depth(space, centre, axes[number], semi, margin=1.0)
         if drawn is not None:
             canvas.add(drawn[0], drawn[1], number)
     labels, depth, _ = canvas.finish()
@@ -118,7 +119,7 @@ def stain_mitochondria(
     content += geometry.by_voxel(geometry.brightness - 1) * np.float32(0.15)
     if rng.random() < 0.85:
         period = max(usual * rng.uniform(0.3, 0.7), 3.0)
-        heading = random_axes(rng)[0] * (2 * np.pi / period)
+        heading = random_axes(rng, 1)[0, 0] * (2 * np.pi / period)
         z = np.arange(shape[0], dtype=np.float32)[:, None, None] * (heading[0] * step)
         y = np.arange(shape[1], dtype=np.float32)[None, :, None] * heading[1]
         x = np.arange(shape[2], dtype=np.float32)[None, None, :] * heading[2]

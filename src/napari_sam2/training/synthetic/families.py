@@ -39,12 +39,18 @@ class Family:
 
 
 def _scene(
-    geometry: Geometry, signal: Array, modality: Modality, diameter: float
+    geometry: Geometry,
+    signal: Array,
+    modality: Modality,
+    diameter: float,
+    detail: float | None = None,
 ) -> Scene:
     """Return the scene of a geometry, its labels without the padding planes."""
     pad = geometry.pad
     labels = geometry.labels[pad : geometry.labels.shape[0] - pad]
-    return Scene(signal, labels, pad, modality, diameter)
+    if detail is None:
+        detail = diameter / 2
+    return Scene(signal, labels, pad, modality, diameter, detail)
 
 
 def _solids(
@@ -158,6 +164,7 @@ def _blobs(
             coarse=coarse,
             nucleus=nucleus,
             brightness_spread=spread,
+            dividing=rng.uniform(0, 0.15) if condensation == "plate" else 0.0,
         )
     behaviour = _behaviour(
         rng,
@@ -280,11 +287,11 @@ def _packed(
 
 def tissue(rng: np.random.Generator, request: SceneRequest) -> Scene:
     """Return packed cells with stained walls: plant organs, epithelia."""
-    diameter = request.diameter(rng, least=16.0)
+    diameter = request.diameter(rng, least=max(16.0, request.side / 8))
     geometry = _packed(rng, request, diameter)
     width = max(diameter * rng.uniform(0.02, 0.07), 1.0)
     light = appearance.membranes(rng, geometry, width)
-    return _scene(geometry, light, "fluorescence", diameter)
+    return _scene(geometry, light, "fluorescence", diameter, 2.5 * width)
 
 
 def rods(rng: np.random.Generator, request: SceneRequest) -> Scene:
@@ -345,7 +352,7 @@ def filaments(rng: np.random.Generator, request: SceneRequest) -> Scene:
         diameter=diameter,
         length=(5.0, 22.0),
         stiffness=rng.uniform(0.6, 0.9),
-        tilt=rng.uniform(0.1, 0.7),
+        tilt=rng.uniform(0.03, 0.35),
         branching=rng.uniform(0, 0.5),
         radius_change=rng.uniform(0.02, 0.25),
         count=min(request.count(rng, 3 * diameter), 25) + 1,
@@ -388,13 +395,13 @@ def mitochondria(rng: np.random.Generator, request: SceneRequest) -> Scene:
 
 def neuropil(rng: np.random.Generator, request: SceneRequest) -> Scene:
     """Return an electron micrograph of packed processes, each an object."""
-    diameter = request.diameter(rng, least=20.0)
+    diameter = request.diameter(rng, least=max(20.0, request.side / 8))
     geometry = _packed(rng, request, diameter)
     step = request.step(rng, diameter)
     grey = electron.cytosol(rng, request.shape, step, 0.4 * diameter)
     width = float(np.clip(diameter * rng.uniform(0.03, 0.08), 1.5, 5))
     grey = electron.stain_neuropil(rng, grey, geometry, width)
-    return _scene(geometry, grey, "electron", diameter)
+    return _scene(geometry, grey, "electron", diameter, 1.2 * width)
 
 
 def tomograms(rng: np.random.Generator, request: SceneRequest) -> Scene:
@@ -424,8 +431,8 @@ def _transmitted_cells(
         rng,
         request,
         condensation="round",
-        wobble=rng.uniform(0.03, 0.3),
-        elongation=rng.uniform(1.1, 2.5),
+        wobble=rng.uniform(0.03, 0.22),
+        elongation=rng.uniform(1.1, 2.3),
     )
     tracks = _tracks(rng, request, diameter, behaviour, rng.uniform(0.65, 1.1))
     fine, coarse = _grains(rng, diameter)

@@ -176,9 +176,14 @@ def blur(volume: Array, sigma: float, sigma_z: float = 0.0) -> Array:
 
 def smoothstep(value: Array, low: float, high: float) -> Array:
     """Return a smooth ramp from 0 at `low` to 1 at `high`."""
-    ramp = np.clip((value - low) * np.float32(1 / (high - low)), 0, 1)
-    result: Array = ramp * ramp * (3 - 2 * ramp)
-    return result
+    ramp = value - np.float32(low)
+    ramp *= np.float32(1 / (high - low))
+    np.clip(ramp, 0, 1, out=ramp)
+    square = ramp * ramp
+    ramp *= -2
+    ramp += 3
+    square *= ramp
+    return square
 
 
 def log_uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float:

@@ -128,7 +128,8 @@ class ClipGenerator:
         scale = 1.0
         if rng.random() < knobs.optics.upscaled_share:
             # At least 5 native pixels across, or nobody could draw the object.
-            most = max(min(knobs.optics.upscale[1], scene.diameter / 5), 1.0)
+            most = min(knobs.optics.upscale[1], scene.diameter / 5, scene.detail / 1.3)
+            most = max(most, 1.0)
             least = min(knobs.optics.upscale[0], most)
             scale = log_uniform(rng, (least, most))
         native = (
@@ -177,7 +178,7 @@ def record(
             rng,
             image,
             background=background,
-            across=scene.diameter * native[0] / size[0],
+            area=1.57 * scene.diameter * scene.detail * (native[0] / size[0]) ** 2,
             camera=knobs.camera,
         )
     else:

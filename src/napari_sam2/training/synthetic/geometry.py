@@ -74,19 +74,22 @@ class Canvas:
     ----------
     shape : tuple of int
         (T, H, W).
+    walls : bool
+        Whether the second deepest shape is kept too, for the distance to the wall.
     """
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
+    def __init__(self, shape: tuple[int, int, int], *, walls: bool = False) -> None:
         self.shape = shape
         self.labels = np.zeros(shape, np.uint16)
         self.depth = np.full(shape, FAR, np.float32)
-        self.second = np.full(shape, FAR, np.float32)
+        self._second = np.full(shape, FAR, np.float32) if walls else None
 
     def add(self, box: Box, depth: Array, number: int) -> Mask:
         """Let a shape compete for the voxels of its box; return where it wins."""
         best = self.depth[box]
-        second = self.second[box]
-        np.maximum(second, np.minimum(depth, best), out=second)
+        if self._second is not None:
+            second = self._second[box]
+            np.maximum(second, np.minimum(depth, best), out=second)
         wins = depth > best
         np.copyto(best, depth, where=wins)
         np.copyto(self.labels[box], np.uint16(number), where=wins)
@@ -102,7 +105,9 @@ class Canvas:
     def finish(self, *, floor: float = 0.0) -> tuple[Labels, Array, Array]:
         """Return labels (0 where the depth is under `floor`), depth, and wall."""
         labels = self.labels * (self.depth > floor)
-        wall = (self.depth - self.second) * np.float32(0.5)
+        if self._second is None:
+            return labels, self.depth, np.broadcast_to(-FAR, self.shape)
+        wall = (self.depth - self._second) * np.float32(0.5)
         return labels, self.depth, wall
 
 
@@ -242,20 +247,18 @@ def capsule_depth(
     return box, depth.reshape(shape)
 
 
-def random_axes(rng: np.random.Generator, tilt: float = 1.0) -> Array:
-    """Return three orthonormal rows (z, y, x); `tilt` 0 keeps the first in-plane.
+def random_axes(rng: np.random.Generator, count: int, tilt: float = 1.0) -> Array:
+    """Return (count, 3, 3): orthonormal rows (z, y, x), one set per body.
 
     The first row is the direction of the first semi-axis. With `tilt` 0 the last row
-    points along z, with 1 the rotation is uniform.
+    points along z, with 1 the rotation is about uniform.
     """
-    turn = rng.uniform(0, 2 * np.pi)
-    flat = np.array(
-        [
-            [0.0, np.sin(turn), np.cos(turn)],
-            [0.0, np.cos(turn), -np.sin(turn)],
-            [1.0, 0.0, 0.0],
-        ]
-    )
-    noise = rng.standard_normal((3, 3)) * tilt
-    q, r = np.linalg.qr((flat + noise).T)
-    return (q * np.sign(np.diag(r))).T.astype(np.float32)
+    turn = rng.uniform(0, 2 * np.pi, count)
+    flat = np.zeros((count, 3, 3))
+    flat[:, 0, 1], flat[:, 0, 2] = np.sin(turn), np.cos(turn)
+    flat[:, 1, 1], flat[:, 1, 2] = np.cos(turn), -np.sin(turn)
+    flat[:, 2, 0] = 1.0
+    noisy = flat + rng.standard_normal((count, 3, 3)) * tilt
+    q, r = np.linalg.qr(noisy.transpose(0, 2, 1))
+    q *= np.sign(np.diagonal(r, axis1=1, axis2=2))[:, None, :]
+    return q.transpose(0, 2, 1).astype(np.float32)

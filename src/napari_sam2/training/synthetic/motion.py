@@ -117,7 +117,7 @@ def _outlines(
 ) -> Table:
     """Return (cells, frames, ANGLES) outlines that change slowly, about 1."""
     orders = np.arange(2, 9)
-    scale = behaviour.wobble / (orders - 1.0) ** 0.9
+    scale = behaviour.wobble / (orders - 1.0) ** 1.2
     keep = np.sqrt(1 - behaviour.wobble_change**2)
     waves = np.empty((frames, cells, orders.size, 2))
     waves[0] = rng.standard_normal(waves.shape[1:])
@@ -128,7 +128,7 @@ def _outlines(
     phase = orders[:, None] * theta
     basis = np.stack([np.cos(phase), np.sin(phase)], 1) * scale[:, None, None]
     bumps = waves.reshape(frames * cells, -1) @ basis.reshape(-1, ANGLES)
-    outline = np.clip(1 + bumps, 0.45, 1.9).reshape(frames, cells, ANGLES)
+    outline: Table = np.clip(1 + bumps, 0.45, 1.9).reshape(frames, cells, ANGLES)
     return outline.transpose(1, 0, 2)
 
 
@@ -158,8 +158,9 @@ def simulate(
     start, radii = pack(rng, radii, low, high, gap=gap, touching=touching)
 
     first = start.shape[0]
-    divides = rng.random(first) < behaviour.dividing
-    capacity = first + 2 * int(divides.sum())
+    divides: Mask = rng.random(size=(first,)) < behaviour.dividing
+    dividing = int(np.count_nonzero(divides))
+    capacity = first + 2 * dividing
     alive = np.zeros((capacity, frames), bool)
     centre = np.zeros((capacity, frames, 2))
     size_now = np.ones(capacity)
@@ -174,7 +175,7 @@ def simulate(
 
     # Frame of metaphase; the mother is last seen one frame before its daughters.
     division = np.full(capacity, np.inf)
-    division[:first][divides] = rng.integers(1, max(frames, 2), int(divides.sum()))
+    division[:first][divides] = rng.integers(1, max(frames, 2), dividing)
     born = np.full(capacity, -np.inf)
     ends = np.full(capacity, np.inf)
     fate = rng.random(first)

@@ -11,7 +11,7 @@ from napari_sam2.training.synthetic.geometry import FAR, Canvas, Geometry
 from napari_sam2.training.synthetic.motion import ANGLES, Tracks
 
 if TYPE_CHECKING:
-    from napari_sam2.training.synthetic.arrays import Array
+    from napari_sam2.training.synthetic.arrays import Array, Vector
 
 Outline = Literal["polar", "capsule"]
 
@@ -25,7 +25,7 @@ def _polar_depth(
     v = (y * cosine - x * sine) * np.float32(1 / semi[1])
     radius = np.sqrt(u * u + v * v)
     index = (np.arctan2(v, u) * np.float32(ANGLES / (2 * np.pi))).astype(np.int32)
-    depth = np.take(outline, index, mode="wrap") - radius
+    depth: Array = np.take(outline, index, mode="wrap") - radius
     depth *= np.float32(np.sqrt(semi[0] * semi[1]))
     return depth
 
@@ -82,7 +82,7 @@ def draw_tracks(
     height, width = size
     cells, frames = tracks.alive.shape
     shape = (frames, height, width)
-    canvas = Canvas(shape)
+    canvas = Canvas(shape, walls=floor < 0)
     textures = np.zeros((2, *shape), np.float32)
     inner = np.full(shape, FAR, np.float32)
     reach_all = tracks.semi[..., 0].max(initial=1.0) * (
@@ -95,8 +95,8 @@ def draw_tracks(
             for step in (fine, coarse)
         ]
     )
-    offsets = rng.random((cells, 2))
-    nucleus_place = rng.normal(0, 0.12, (cells, 2))
+    offsets: Vector = rng.random(size=(cells, 2))
+    nucleus_place: Vector = rng.normal(0, 0.12, (cells, 2))
     nucleus_shape = rng.uniform(0.85, 1.2, cells)
     bends = rng.normal(0, 0.12, cells)
     for t in range(frames):
@@ -154,7 +154,9 @@ def draw_tracks(
         fine=textures[0],
         coarse=textures[1],
         radius=np.concatenate([[1.0], usual]).astype(np.float32),
-        brightness=np.concatenate([row, tracks.brightness]).astype(np.float32),
+        brightness=np.concatenate([row, tracks.brightness.clip(0.3)]).astype(
+            np.float32
+        ),
         condensed=np.concatenate([row, tracks.condensed]).astype(np.float32),
         pad=0,
     )

@@ -52,7 +52,7 @@ def project(
     scale = height / native[0]
     across = scene.diameter / scale
     # The blur may soften an object, not dissolve it.
-    sigma = min(log_uniform(rng, optics.blur), 0.22 * across) * scale
+    sigma = min(log_uniform(rng, optics.blur) * scale, 0.45 * scene.detail)
     if scene.modality != "fluorescence":
         sigma = min(sigma, 0.8 * scale)
     axial = None
@@ -83,7 +83,6 @@ def _haze(
 ) -> Array:
     """Return light from far out of focus, from neighbouring planes too."""
     planes, height, width = scene.signal.shape
-    small_y, small_x = max(height // _COARSE, 1), max(width // _COARSE, 1)
     wide = scene.diameter * rng.uniform(0.15, 0.6) / _COARSE + 0.5
     axial = None
     if kind == "z":
@@ -91,13 +90,17 @@ def _haze(
     return separable(
         scene.signal,
         axial,
-        linear_matrix(native[0], small_y)
-        @ blur_matrix(small_y, wide)
-        @ area_matrix(small_y, height),
-        linear_matrix(native[1], small_x)
-        @ blur_matrix(small_x, wide)
-        @ area_matrix(small_x, width),
+        _wide_matrix(native[0], height, wide),
+        _wide_matrix(native[1], width, wide),
     )
+
+
+def _wide_matrix(size: int, source: int, sigma: float) -> Array:
+    """Return the (size, source) matrix of a blur computed on coarse pixels."""
+    small = max(source // _COARSE, 1)
+    shrunk: Array = blur_matrix(small, sigma) @ area_matrix(small, source)
+    grown: Array = linear_matrix(size, small) @ shrunk
+    return grown
 
 
 def _change_focus(rng: np.random.Generator, image: Array, sigma: float) -> Array:

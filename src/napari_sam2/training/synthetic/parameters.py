@@ -86,9 +86,9 @@ class ObjectParameters:
         A cut smaller than this share of the object's largest is not labelled.
     """
 
-    diameter: Range = (8.0, 128.0)
+    diameter: Range = (7.0, 128.0)
     largest_share: float = 0.5
-    count: tuple[int, int] = (1, 60)
+    count: tuple[int, int] = (2, 60)
     planes: Range = (6.0, 40.0)
     touching: Range = (0.0, 0.7)
     roughness: Range = (0.02, 0.16)

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_sam2.training.synthetic.arrays import Array, Labels
-
-if TYPE_CHECKING:
     from napari_sam2.training.synthetic.clip import Kind
     from napari_sam2.training.synthetic.parameters import SyntheticParameters
 
@@ -47,6 +45,11 @@ class SceneRequest:
         """Return (T, H, W) with the padding planes."""
         return self.frames + 2 * self.pad, self.height, self.width
 
+    @property
+    def side(self) -> int:
+        """Return the shorter side of the frame in pixels."""
+        return min(self.height, self.width)
+
     def diameter(
         self,
         rng: np.random.Generator,
@@ -57,7 +60,7 @@ class SceneRequest:
         objects = self.parameters.objects
         share = objects.largest_share if most_share is None else most_share
         low = max(objects.diameter[0], least)
-        high = min(objects.diameter[1], share * min(self.height, self.width))
+        high = min(objects.diameter[1], share * self.side)
         return log_uniform(rng, (low, max(high, low * 1.01)))
 
     def count(self, rng: np.random.Generator, diameter: float) -> int:
@@ -89,6 +92,9 @@ class Scene:
         Which microscope takes the picture.
     diameter : float
         Usual diameter of the objects in pixels.
+    detail : float
+        Pixels across the narrowest thing without which nobody could tell where an
+        object ends: half a separate object, or the wall between two cells.
     """
 
     signal: Array
@@ -96,3 +102,4 @@ class Scene:
     pad: int
     modality: Modality
     diameter: float
+    detail: float

@@ -68,9 +68,9 @@ def volume_count(shape: tuple[int, int, int], solids: Solids, per_plane: float) 
     """Return how many bodies to place so that a plane cuts about `per_plane`."""
     radius = solids.diameter / 2
     low, high = _bounds(shape, solids.step, 0.8 * radius)
-    size = high - low
-    inside = (shape[1] * shape[2]) / (size[1] * size[2])
-    return max(round(per_plane / inside * size[0] / (1.5 * radius)), 1)
+    depth, height, width = (float(side) for side in high - low)
+    inside = shape[1] * shape[2] / (height * width)
+    return max(round(per_plane / inside * depth / (1.5 * radius)), 1)
 
 
 def textures(
@@ -99,6 +99,7 @@ def draw_ellipsoids(
     coarse: float = 8.0,
     nucleus: float = 0.0,
     brightness_spread: float = 0.25,
+    dividing: float = 0.0,
 ) -> Geometry:
     """Return ellipsoids deformed by smooth noise, scattered or touching."""
     radius = solids.diameter / 2
@@ -126,6 +127,7 @@ def draw_ellipsoids(
         grains=(fine, coarse),
         nucleus=nucleus,
         brightness_spread=brightness_spread,
+        dividing=dividing,
     )
 
 
@@ -162,8 +164,8 @@ def draw_tissue(
         radii,
         solids,
         pad=pad,
-        margin=0.55 * solids.diameter,
-        floor=-0.55 * solids.diameter,
+        margin=0.45 * solids.diameter,
+        floor=-0.45 * solids.diameter,
         grains=(fine, coarse),
         nucleus=nucleus,
         brightness_spread=brightness_spread,
@@ -183,39 +185,55 @@ def _draw(
     grains: tuple[float, float],
     nucleus: float,
     brightness_spread: float,
+    dividing: float = 0.0,
 ) -> Geometry:
     """Let one ellipsoid per centre compete for the voxels of a space."""
-    canvas = Canvas(space.shape)
+    canvas = Canvas(space.shape, walls=floor < 0)
     inner = np.full(space.shape, FAR, np.float32)
-    for number, (centre, radius) in enumerate(zip(centres, radii, strict=True), 1):
-        axes = random_axes(rng, solids.tilt)
-        ratio = rng.uniform(1, solids.elongation, 2)
-        semi = np.array([ratio.max(), ratio.min(), 1.0])
-        semi *= radius / np.cbrt(semi.prod())
-        bend = rng.normal(0, 0.15) if solids.elongation > 1.3 else 0.0
-        drawn = ellipsoid_depth(space, centre, axes, semi, margin=margin, bend=bend)
+    count = radii.size
+    axes = random_axes(rng, count, solids.tilt)
+    ratio = np.sort(rng.uniform(1, solids.elongation, (count, 2)), 1)
+    semi = np.stack([ratio[:, 1], ratio[:, 0], np.ones(count)], 1)
+    semi *= (radii / np.cbrt(semi.prod(1)))[:, None]
+    bends = rng.normal(0, 0.15, count) * (solids.elongation > 1.3)
+    condensed = rng.uniform(0.6, 1, count) * (rng.random(count) < dividing)
+    # A metaphase plate is a disc of condensed chromatin.
+    semi[:, 2] *= 1 - 0.55 * condensed
+    nucleus_place = centres + rng.normal(0, 0.12, centres.shape) * radii[:, None]
+    nucleus_size = nucleus * rng.uniform(0.85, 1.15, count)
+    for index in range(count):
+        number = index + 1
+        drawn = ellipsoid_depth(
+            space,
+            centres[index],
+            axes[index],
+            semi[index],
+            margin=margin,
+            bend=float(bends[index]),
+        )
         if drawn is None:
             continue
-        box, depth = drawn
-        wins = canvas.add(box, depth, number)
+        canvas.add(*drawn, number)
         if nucleus:
-            place = centre + rng.normal(0, 0.12, 3) * radius
             core = ellipsoid_depth(
-                space, place, axes, semi * nucleus * rng.uniform(0.85, 1.15), margin=2.0
+                space,
+                nucleus_place[index],
+                axes[index],
+                semi[index] * nucleus_size[index],
+                margin=2.0,
             )
             if core is not None:
                 core_box, core_depth = core
                 mine = canvas.labels[core_box] == number
                 mine &= core_depth > inner[core_box]
                 np.copyto(inner[core_box], core_depth, where=mine)
-        del wins
     labels, depth_all, wall = canvas.finish(floor=floor)
     if nucleus:
         inner[labels == 0] = FAR
     fine, coarse = textures(rng, space.shape, solids.step, *grains)
-    light = np.exp(rng.normal(0, brightness_spread, radii.size))
+    light = np.exp(rng.normal(0, brightness_spread, count)).clip(0.4) * (1 + condensed)
     return solid_geometry(
-        labels, depth_all, wall, inner, fine, coarse, radii, light, pad
+        labels, depth_all, wall, inner, fine, coarse, radii, light, pad, condensed
     )
 
 
@@ -307,7 +325,7 @@ def draw_tubes(
     labels, depth_all, _ = canvas.finish()
     fine_field, coarse_field = textures(rng, shape, step, fine, coarse)
     inner = np.full(shape, FAR, np.float32)
-    wall = np.full(shape, -FAR, np.float32)
+    wall = np.broadcast_to(-FAR, shape)
     light = np.exp(rng.normal(0, 0.2, count))
     return solid_geometry(
         labels, depth_all, wall, inner, fine_field, coarse_field, radii, light, pad
@@ -347,10 +365,14 @@ def solid_geometry(
     radii: Points,
     light: Points,
     pad: int,
+    condensed: Points | None = None,
 ) -> Geometry:
     """Return the geometry of bodies whose brightness does not change."""
     frames = labels.shape[0]
     brightness = np.concatenate([[0.0], light])[:, None] * np.ones((1, frames))
+    plates = np.zeros_like(brightness)
+    if condensed is not None:
+        plates[1:] = condensed[:, None]
     return Geometry(
         labels=labels,
         depth=depth,
@@ -360,6 +382,6 @@ def solid_geometry(
         coarse=coarse,
         radius=np.concatenate([[1.0], radii]).astype(np.float32),
         brightness=brightness.astype(np.float32),
-        condensed=np.zeros_like(brightness, np.float32),
+        condensed=plates.astype(np.float32),
         pad=pad,
     )

@@ -43,7 +43,7 @@ def _ground(rng: np.random.Generator, geometry: Geometry, step: float) -> Array:
         drawn = ellipsoid_depth(
             space,
             centre,
-            random_axes(rng, 0.05),
+            random_axes(rng, 1, 0.05)[0],
             np.array([semi[0], semi[1], max(2.5 * side, 2 * frames * step)]),
             margin=1.0,
         )
