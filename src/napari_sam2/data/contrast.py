@@ -226,14 +226,15 @@ def _rescale(
 def _scaled(values: np.ndarray[Any, Any], limits: Limits) -> np.ndarray[Any, Any]:
     """Scale float64 values from limits to 0..1; NaN becomes 0."""
     low, high = limits
-    if low == high:
-        return np.zeros_like(values)
     # Halves, because the difference of two float64 may overflow.
-    values = values * 0.5
-    values -= 0.5 * low
-    values /= 0.5 * high - 0.5 * low
-    np.clip(values, 0.0, 1.0, out=values)
-    return np.nan_to_num(values, copy=False, nan=0.0)
+    span = 0.5 * high - 0.5 * low
+    if span == 0:
+        return np.zeros_like(values)
+    scaled = np.clip(values, low, high)
+    scaled *= 0.5
+    scaled -= 0.5 * low
+    scaled /= span
+    return np.nan_to_num(scaled, copy=False, nan=0.0)
 
 
 @lru_cache(maxsize=16)

@@ -6,6 +6,7 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import zarr
 
 from napari_sam2.data.axes import AXIS_NAMES
 from napari_sam2.data.blocks import BlockReader
@@ -99,7 +100,15 @@ class StackFrames:
         index = list(self._index)
         if self._frame_axis is not None:
             index[self._frame_axis] = number
-        pixels = self._reader.read(tuple(index)).transpose(self._order)
+        try:
+            pixels = self._reader.read(tuple(index)).transpose(self._order)
+        except (OSError, RuntimeError, ValueError) as error:
+            if not isinstance(self.image.data, zarr.Array):
+                raise
+            raise ImageError(
+                f"Frame {number} of {self.image.name} cannot be read from its zarr"
+                f" chunks ({error or type(error).__name__}). Copy or export it again."
+            ) from error
         pixels = pixels.astype(self.dtype, copy=False)
         if self.composite:
             pixels = pixels[..., [c - min(self.channels) for c in self.channels]]

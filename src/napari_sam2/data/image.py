@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,7 @@ def _open_npy(path: Path, axes: str | None) -> StackImage:
     """Map a numpy file into memory."""
     try:
         data: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, TokenError) as error:
         raise ImageError(
             f"{path} cannot be read as .npy ({error}). It is damaged, cut short, or"
             " holds objects: save it again with numpy.save."

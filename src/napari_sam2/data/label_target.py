@@ -224,9 +224,9 @@ class LabelTarget:
         free = shutil.disk_usage(self.final.parent).free
         if not self.is_zarr and layout.nbytes > free:
             raise ImageError(
-                f"{self.final} needs {layout.nbytes / 1e9:.1f} GB until it is"
-                f" compressed, and {free / 1e9:.1f} GB are free. Make room, or write to"
-                " .zarr."
+                f"{self.final} needs {layout.nbytes / 1e6:,.0f} MB until it is"
+                f" compressed, and {free / 1e6:,.0f} MB are free. Make room, or write"
+                " to .zarr."
             )
 
 

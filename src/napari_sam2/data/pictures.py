@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".lsm")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
-# Not Pillow, which cuts 16 bit colours down to 8.
-_DECODERS = {"PNG": imagecodecs.png_decode, "JPEG": imagecodecs.jpeg_decode}
 
 
 def open_picture(path: Path, *, axes: str | None = None) -> StackImage:
@@ -137,9 +135,11 @@ def _frame_files(path: Path) -> list[Path]:
         and file.suffix.lower() in TIFF_SUFFIXES + PICTURE_SUFFIXES
     ]
     if not files:
+        folders = sorted(folder.name for folder in path.iterdir() if folder.is_dir())
+        inside = f", only folders ({', '.join(folders[:4])})" if folders else ""
         raise ImageError(
             f"The folder {path} holds no TIFF, PNG or JPEG files and is no zarr"
-            " array. Give a folder with one file for each frame, or a file."
+            f" array{inside}. Give a folder with one file for each frame, or a file."
         )
     kinds = sorted({_kind(file) for file in files})
     if len(kinds) > 1:
@@ -160,8 +160,8 @@ def _kind(file: Path) -> str:
 
 def _open_frame(file: Path) -> StackImage:
     """Open one frame of a folder."""
-    if file.stat().st_size == 0:
-        raise ImageError(f"{file} is empty (0 bytes). Copy or export it again.")
+    if not file.is_file() or file.stat().st_size == 0:
+        raise ImageError(f"{file} is missing or empty. Copy or export it again.")
     if _kind(file) == "TIFF":
         return open_tiff(file)
     return open_picture(file)
@@ -198,14 +198,17 @@ def _read_picture(file: Path) -> np.ndarray[Any, Any]:
     """Decode a picture to (H, W) or (H, W, 3), alpha dropped."""
     with _picture_header(file) as picture:
         try:
-            if picture.format not in _DECODERS:
+            if picture.format not in ("PNG", "JPEG"):
                 raise ImageError(
                     f"{file} is a {picture.format} picture under another name. Save it"
                     " as TIFF, PNG or JPEG."
                 )
             if picture.mode in ("P", "PA", "CMYK"):
                 return np.asarray(picture.convert("RGB"))
-            pixels = np.asarray(_DECODERS[picture.format](file.read_bytes()))
+            if picture.format == "JPEG":
+                pixels = np.asarray(picture)
+            else:  # Pillow cuts 16 bit colours down to 8
+                pixels = np.asarray(imagecodecs.png_decode(file.read_bytes()))
         except (OSError, RuntimeError, SyntaxError, ValueError) as error:
             raise ImageError(
                 f"{file} cannot be decoded ({error}). It is damaged or cut short: copy"

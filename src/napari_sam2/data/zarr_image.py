@@ -51,9 +51,11 @@ def open_zarr(path: Path, *, axes: str | None = None) -> StackImage:
         TypeError,
         ValueError,
     ) as error:
+        malformed = isinstance(error, AttributeError | LookupError | TypeError)
+        reason = "its metadata are not those of an image" if malformed else error
         raise ImageError(
-            f"{path} cannot be read as zarr ({error or type(error).__name__}). Give the"
-            " folder that holds zarr.json, .zarray or .zgroup."
+            f"{path} cannot be read as zarr ({reason}). Give the folder that holds"
+            " zarr.json, .zarray or .zgroup."
         ) from error
 
 
