@@ -57,6 +57,7 @@ def test_guess_always_fits(shape: list[int]) -> None:
         ("??YX", (75, 2, 64, 64), "ZCYX"),
         ("?YX", (9, 64, 64), "ZYX"),
         ("?YXS", (9, 64, 64, 3), "ZYXS"),
+        ("?SYX", (9, 3, 64, 64), "ZSYX"),
         ("?ZYX", (9, 5, 64, 64), "TZYX"),
         ("?ZYX", (3, 5, 64, 64), "CZYX"),
         ("Z?YX", (5, 2, 64, 64), "ZCYX"),

@@ -213,13 +213,12 @@ def complete_axes(letters: str, shape: Sequence[int]) -> str:
     """
     if "?" not in letters:
         return letters
-    plane = "".join(letter for letter in letters if letter in "YXS")
-    leading = letters[: letters.find(plane)] if plane in ("YX", "YXS") else None
-    if set(letters) == {"?"}:
+    plane = letters.lstrip("?")
+    if not plane:
         return guess_axes(shape)
-    if leading is not None and set(leading) == {"?"} and len(leading) <= 3:
-        lengths = tuple(shape[: len(leading)])
-        return _guess_leading(lengths, samples="S" in plane) + plane
+    unnamed = len(letters) - len(plane)
+    if sorted(plane) in (["X", "Y"], ["S", "X", "Y"]) and unnamed <= 3:
+        return _guess_leading(tuple(shape[:unnamed]), samples="S" in plane) + plane
     named = list(letters)
     for position, letter in enumerate(named):
         if letter == "?":

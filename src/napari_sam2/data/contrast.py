@@ -230,11 +230,12 @@ def _scaled(values: np.ndarray[Any, Any], limits: Limits) -> np.ndarray[Any, Any
     span = 0.5 * high - 0.5 * low
     if span == 0:
         return np.zeros_like(values)
-    scaled = np.clip(values, low, high)
+    scaled: np.ndarray[Any, Any] = np.clip(values, low, high)
     scaled *= 0.5
     scaled -= 0.5 * low
     scaled /= span
-    return np.nan_to_num(scaled, copy=False, nan=0.0)
+    np.nan_to_num(scaled, copy=False, nan=0.0)
+    return scaled
 
 
 @lru_cache(maxsize=16)

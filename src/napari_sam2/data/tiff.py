@@ -77,11 +77,8 @@ def _first_series(
     _check_complete(tiff, series, path)
     letters = _letters(series, series.axes)
     shape = tuple(series.shape)
-    if wanted is not None and len(wanted.strip()) == len(series.get_axes(False)):
-        shape = tuple(series.get_shape(False))
-        letters = _letters(series, series.get_axes(False))
     metadata = _metadata(tiff)
-    if wanted is not None:
+    if wanted:
         letters = wanted
     else:
         odd = [letter for letter in letters if letter not in AXES + "?"]
