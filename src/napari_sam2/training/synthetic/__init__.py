@@ -13,6 +13,7 @@ from napari_sam2.training.synthetic.parameters import (
     OpticsParameters,
     SyntheticParameters,
 )
+from napari_sam2.training.synthetic.samples import sample_timelapse, sample_zstack
 
 __all__ = [
     "FAMILIES",
@@ -25,4 +26,6 @@ __all__ = [
     "ObjectParameters",
     "OpticsParameters",
     "SyntheticParameters",
+    "sample_timelapse",
+    "sample_zstack",
 ]

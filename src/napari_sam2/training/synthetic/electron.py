@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam2.training.synthetic.fields import smooth_field, smoothstep
+from napari_sam2.training.synthetic.fields import (
+    level_distance,
+    smooth_field,
+    smoothstep,
+)
 from napari_sam2.training.synthetic.geometry import (
     Canvas,
     Geometry,
@@ -20,15 +24,7 @@ from napari_sam2.training.synthetic.geometry import (
 )
 
 if TYPE_CHECKING:
-    from napari_sam2.training.synthetic.arrays import Array
-
-
-def _level_distance(field: Array, level: float) -> Array:
-    """Return the approximate distance in pixels to where a field has a level."""
-    slope_y, slope_x = np.gradient(field, axis=(1, 2))
-    slope = np.sqrt(slope_y * slope_y + slope_x * slope_x) + np.float32(1e-3)
-    distance: Array = np.abs(field - np.float32(level)) / slope
-    return distance
+    from napari_sam2.training.synthetic.arrays import Array, Labels
 
 
 def _line(distance: Array, width: float) -> Array:
@@ -67,11 +63,11 @@ def cytosol(
     grey += grain * np.float32(rng.uniform(0.01, 0.05))
     grey -= smoothstep(grain, 1.1, 2.2) * np.float32(rng.uniform(0.0, 0.35))
     where = field(3 * scale)
-    reticulum = _line(_level_distance(field(0.9 * scale), 0.0), thin)
+    reticulum = _line(level_distance(field(0.9 * scale), 0.0), thin)
     reticulum *= smoothstep(where, rng.uniform(-0.5, 1.0), 1.5)
     grey -= reticulum * np.float32(rng.uniform(0.1, 0.4))
     if rng.random() < 0.7:
-        border = _level_distance(field(rng.uniform(3, 8) * scale), rng.uniform(-1, 1))
+        border = level_distance(field(rng.uniform(3, 8) * scale), rng.uniform(-1, 1))
         grey -= _line(border, 1.3 * thin) * np.float32(rng.uniform(0.2, 0.5))
         if rng.random() < 0.5:
             # A gap of resin between two cells.
@@ -127,7 +123,7 @@ def stain_mitochondria(
         wave = np.cos(wander + (z + y + x))
         lamellae = smoothstep(wave, 0.45, 0.95)
         lamellae *= np.clip(0.6 + 0.5 * geometry.fine, 0, 1.3)
-        strength = np.float32(rng.choice([0.3, 0.2, 0.1, -0.25]))
+        strength = np.float32(rng.choice([0.35, 0.25, 0.15, -0.25]))
         content -= lamellae * strength
     cover = np.clip(geometry.depth + 0.5, 0, 1) * (geometry.labels > 0)
     mixed: Array = grey + cover * (content - grey)
@@ -150,3 +146,23 @@ def stain_neuropil(
         mixed -= blobs * np.float32(rng.uniform(0.1, 0.35))
     mixed -= _line(geometry.wall, width) * np.float32(rng.uniform(0.3, 0.6))
     return mixed
+
+
+def shift_sections(
+    rng: np.random.Generator, grey: Array, labels: Labels
+) -> tuple[Array, Labels]:
+    """Return sections moved and stained unequally, as a series is before alignment.
+
+    Both arrays are (T, H, W); what leaves the field is replaced by its edge.
+    """
+    planes, height, width = grey.shape
+    steps = np.rint(rng.normal(0, rng.uniform(0.4, 1.6), (planes, 2))).astype(int)
+    rows = np.clip(np.arange(height) + steps[:, :1], 0, height - 1)
+    columns = np.clip(np.arange(width) + steps[:, 1:], 0, width - 1)
+    plane = np.arange(planes)[:, None, None]
+    where = (plane, rows[:, :, None], columns[:, None, :])
+    gain = rng.normal(1, 0.12, (planes, 1, 1)).clip(0.6, 1.5).astype(np.float32)
+    offset = rng.normal(0, 0.04, (planes, 1, 1)).astype(np.float32)
+    moved = grey[where]
+    middle = np.float32(moved.mean())
+    return (moved - middle) * gain + middle + offset, labels[where]

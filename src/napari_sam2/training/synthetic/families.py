@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -367,6 +367,16 @@ def filaments(rng: np.random.Generator, request: SceneRequest) -> Scene:
     return _scene(geometry, light, "fluorescence", diameter)
 
 
+def _sections(rng: np.random.Generator, request: SceneRequest, scene: Scene) -> Scene:
+    """Return the scene as a series of sections, perhaps badly aligned."""
+    if rng.random() > request.parameters.optics.misaligned_share:
+        return scene
+    pad = scene.pad
+    inside = scene.signal[pad : scene.signal.shape[0] - pad]
+    signal, labels = electron.shift_sections(rng, inside, scene.labels)
+    return replace(scene, signal=signal, labels=labels, pad=0)
+
+
 def mitochondria(rng: np.random.Generator, request: SceneRequest) -> Scene:
     """Return an electron micrograph whose mitochondria are the objects."""
     diameter = request.diameter(rng, least=12.0, most_share=0.3)
@@ -390,7 +400,7 @@ def mitochondria(rng: np.random.Generator, request: SceneRequest) -> Scene:
     )
     grey = electron.cytosol(rng, request.shape, step, diameter)
     grey = electron.stain_mitochondria(rng, grey, geometry, step)
-    return _scene(geometry, grey, "electron", diameter)
+    return _sections(rng, request, _scene(geometry, grey, "electron", diameter))
 
 
 def neuropil(rng: np.random.Generator, request: SceneRequest) -> Scene:
@@ -401,7 +411,8 @@ def neuropil(rng: np.random.Generator, request: SceneRequest) -> Scene:
     grey = electron.cytosol(rng, request.shape, step, 0.4 * diameter)
     width = float(np.clip(diameter * rng.uniform(0.03, 0.08), 1.5, 5))
     grey = electron.stain_neuropil(rng, grey, geometry, width)
-    return _scene(geometry, grey, "electron", diameter, 1.2 * width)
+    scene = _scene(geometry, grey, "electron", diameter, 1.2 * width)
+    return _sections(rng, request, scene)
 
 
 def tomograms(rng: np.random.Generator, request: SceneRequest) -> Scene:

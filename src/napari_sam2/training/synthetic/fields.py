@@ -186,6 +186,14 @@ def smoothstep(value: Array, low: float, high: float) -> Array:
     return square
 
 
+def level_distance(field: Array, level: float) -> Array:
+    """Return the approximate distance in pixels to where a field has a level."""
+    slope_y, slope_x = np.gradient(field, axis=(1, 2))
+    slope = np.sqrt(slope_y * slope_y + slope_x * slope_x) + np.float32(1e-3)
+    distance: Array = np.abs(field - np.float32(level)) / slope
+    return distance
+
+
 def log_uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
     """Return a number drawn uniformly on a logarithmic scale."""
     low, high = bounds

@@ -172,7 +172,10 @@ def record(
     fluorescent = scene.modality == "fluorescence"
     if fluorescent:
         background = log_uniform(rng, knobs.camera.background)
-        image += np.float32(background)
+        across = scene.diameter * native[0] / size[0]
+        image += optics.background_light(
+            rng, image, across, background, kind, knobs.optics
+        )
         image = optics.illuminate(rng, image, kind, knobs.optics)
         image = detector.detect(
             rng,
@@ -201,5 +204,6 @@ def _expose(
         image += np.float32(0.5)
     image = optics.illuminate(rng, image, kind, knobs.optics)
     noise = rng.standard_normal(image.shape, dtype=np.float32)
-    image += noise * np.float32(log_uniform(rng, knobs.camera.structure_noise))
+    deviation = float(image.std()) * log_uniform(rng, knobs.camera.structure_noise)
+    image += noise * np.float32(deviation)
     return image

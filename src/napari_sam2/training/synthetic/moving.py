@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from napari_sam2.training.synthetic.arrays import Array, Vector
 
 Outline = Literal["polar", "capsule"]
+
+# Pixels of texture beyond what one cell needs: cells differ.
+_SPARE = 64
 
 
 def _polar_depth(
@@ -40,7 +44,8 @@ def _capsule_depth(
     v = v + np.float32(bend / semi[0]) * u * u
     straight = np.float32(max(semi[0] - semi[1], 0.0))
     beyond = np.clip(np.abs(u) - straight, 0, None)
-    return np.float32(semi[1]) - np.sqrt(beyond * beyond + v * v)
+    depth: Array = np.float32(semi[1]) - np.sqrt(beyond * beyond + v * v)
+    return depth
 
 
 def draw_tracks(
@@ -88,17 +93,19 @@ def draw_tracks(
     reach_all = tracks.semi[..., 0].max(initial=1.0) * (
         1.0 if outline == "capsule" else tracks.outline.max(initial=1.0)
     )
-    tile_side = int(2 * (reach_all + margin)) + 40
+    most = math.ceil(reach_all + margin) + 2
+    tile_side = 2 * most + _SPARE
     tile = np.concatenate(
         [
             smooth_field(rng, (1, tile_side, tile_side), (1, step, step))
             for step in (fine, coarse)
         ]
     )
-    offsets: Vector = rng.random(size=(cells, 2))
+    # Where in the tile a cell has its middle.
+    offsets = rng.integers(most, most + _SPARE, (cells, 2))
     nucleus_place: Vector = rng.normal(0, 0.12, (cells, 2))
-    nucleus_shape = rng.uniform(0.85, 1.2, cells)
-    bends = rng.normal(0, 0.12, cells)
+    nucleus_shape = rng.uniform(0.85, 1.2, size=(cells,))
+    bends = rng.normal(0, 0.12, size=(cells,))
     for t in range(frames):
         for cell in np.flatnonzero(tracks.alive[:, t]):
             cy, cx = tracks.centre[cell, t]
@@ -124,13 +131,10 @@ def draw_tracks(
             add = canvas.cover if covering else canvas.add
             wins = add(box, depth[None], int(cell) + 1)
             # The texture travels with the cell: its corner of the tile is fixed.
-            room = tile_side - 2 * int(reach_all + margin) - 6
-            ty = int(offsets[cell, 0] * room) + y0 - int(cy) + int(reach_all + margin)
-            tx = int(offsets[cell, 1] * room) + x0 - int(cx) + int(reach_all + margin)
-            ty, tx = max(ty, 0), max(tx, 0)
-            patch = tile[:, ty : ty + y1 - y0, tx : tx + x1 - x0]
-            if patch.shape[1:] == wins.shape[1:]:
-                np.copyto(textures[(slice(None), *box)], patch[:, None], where=wins)
+            ty = offsets[cell, 0] + y0 - math.floor(cy)
+            tx = offsets[cell, 1] + x0 - math.floor(cx)
+            patch = tile[:, None, ty : ty + y1 - y0, tx : tx + x1 - x0]
+            np.copyto(textures[(slice(None), *box)], patch, where=wins)
             if nucleus and tracks.condensed[cell, t] < 0.7:
                 share = nucleus * nucleus_shape[cell]
                 ny, nx = nucleus_place[cell] * semi[1]
@@ -144,6 +148,7 @@ def draw_tracks(
                 np.copyto(inner[box], core[None], where=wins)
     labels, depth_all, wall = canvas.finish(floor=floor)
     row = np.zeros((1, frames))
+    light = tracks.brightness.clip(0.3)
     radius = np.sqrt(tracks.semi[..., 0] * tracks.semi[..., 1])
     usual = np.where(tracks.alive, radius, 0).max(1, initial=1.0)
     return Geometry(
@@ -154,9 +159,7 @@ def draw_tracks(
         fine=textures[0],
         coarse=textures[1],
         radius=np.concatenate([[1.0], usual]).astype(np.float32),
-        brightness=np.concatenate([row, tracks.brightness.clip(0.3)]).astype(
-            np.float32
-        ),
+        brightness=np.concatenate([row, light]).astype(np.float32),
         condensed=np.concatenate([row, tracks.condensed]).astype(np.float32),
         pad=0,
     )

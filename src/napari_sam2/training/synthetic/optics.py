@@ -10,6 +10,7 @@ from napari_sam2.training.synthetic.fields import (
     area_matrix,
     blur,
     blur_matrix,
+    level_distance,
     linear_matrix,
     log_uniform,
     separable,
@@ -141,6 +142,50 @@ def _add_debris(
         aside = np.exp(-0.5 * ((np.arange(x0, x1) - cx) / sigma) ** 2)
         spot = along[:, None, None] * down[:, None] * aside * strength
         image[:, y0:y1, x0:x1] += spot.astype(np.float32)
+
+
+def background_light(
+    rng: np.random.Generator,
+    image: Array,
+    across: float,
+    background: float,
+    kind: str,
+    optics: OpticsParameters,
+) -> Array:
+    """Return the (T, h, w) light between the objects, or (1, 1, 1) if even.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of chance.
+    image : ndarray
+        (T, h, w) light of the objects, for its shape.
+    across : float
+        Usual diameter of an object in native pixels.
+    background : float
+        Its usual level, that of an object being 1 above it.
+    kind : str
+        ``"z"``: structure changes with depth; ``"t"``: it stays.
+    optics : OpticsParameters
+        The knobs.
+    """
+    if rng.random() > optics.clutter_share:
+        return np.full((1, 1, 1), background, np.float32)
+    frames, height, width = image.shape
+    grain = max(across * rng.uniform(0.3, 2.0), 1.5)
+    shape = (frames if kind == "z" else 1, height, width)
+    field = smooth_field(rng, shape, (rng.uniform(2, 6), grain, grain))
+    # Structure may compete with the objects, not bury them.
+    depth = min(rng.uniform(0.1, 0.6) * background, rng.uniform(0.02, 0.22))
+    light: Array = background + field * np.float32(depth)
+    np.clip(light, 0.05 * background, None, out=light)
+    if rng.random() < 0.15:
+        # A bright sheet seen from the side: a cell wall, a fold, a cuticle.
+        thick = np.float32(max(across * rng.uniform(0.03, 0.12), 0.7))
+        edge = smooth_field(rng, shape, (4.0, 4 * across + 4, 4 * across + 4))
+        distance = level_distance(edge, rng.uniform(-1.2, 1.2))
+        light += np.exp(-np.square(distance / thick)) * np.float32(rng.uniform(0.3, 3))
+    return light
 
 
 def illuminate(

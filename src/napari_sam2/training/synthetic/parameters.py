@@ -170,6 +170,11 @@ class OpticsParameters:
         Share of the light lost from the first to the last frame.
     debris_share : float
         Share of the scenes with debris or out-of-focus spots that are not labelled.
+    clutter_share : float
+        Share of the fluorescent scenes whose background has structure.
+    misaligned_share : float
+        Share of the electron micrographs whose sections are shifted, and differ in
+        contrast.
     """
 
     blur: Range = (0.4, 2.2)
@@ -182,6 +187,8 @@ class OpticsParameters:
     uneven_light: Range = (0.0, 0.5)
     bleaching: Range = (0.0, 0.5)
     debris_share: float = 0.35
+    clutter_share: float = 0.5
+    misaligned_share: float = 0.3
 
     def __post_init__(self) -> None:
         _check_range(self, "blur", 0.05, 20.0)
@@ -195,6 +202,8 @@ class OpticsParameters:
             "upscaled_share",
             "focus_change_share",
             "debris_share",
+            "clutter_share",
+            "misaligned_share",
         ):
             _check_number(self, name, 0.0, 1.0)
 
@@ -213,8 +222,8 @@ class CameraParameters:
     read_noise : tuple of float
         Share of the noise variance that does not depend on the light, 0 to 1.
     structure_noise : tuple of float
-        Noise over the range of grey levels where no photons are counted (electron
-        micrographs, tomograms, transmitted light), uniform in the logarithm.
+        Noise over the deviation of the grey levels where no photons are counted
+        (electron micrographs, tomograms, transmitted light), uniform in the logarithm.
     hot_pixel_share, stripe_share, salt_share : float
         Share of the scenes that have each defect.
     sixteen_bit_share : float
@@ -232,7 +241,7 @@ class CameraParameters:
     contrast_to_noise: Range = (0.7, 30.0)
     background: Range = (0.01, 1.5)
     read_noise: Range = (0.0, 0.8)
-    structure_noise: Range = (0.005, 0.15)
+    structure_noise: Range = (0.04, 0.9)
     hot_pixel_share: float = 0.12
     stripe_share: float = 0.08
     salt_share: float = 0.06
@@ -246,7 +255,7 @@ class CameraParameters:
         _check_range(self, "contrast_to_noise", 0.1)
         _check_range(self, "background", 1e-4, 50.0)
         _check_range(self, "read_noise", 0.0, 0.99)
-        _check_range(self, "structure_noise", 1e-4, 1.0)
+        _check_range(self, "structure_noise", 1e-4, 10.0)
         for one in fields(self):
             if one.name.endswith("_share"):
                 _check_number(self, one.name, 0.0, 1.0)

@@ -70,17 +70,19 @@ def phase_contrast(rng: np.random.Generator, geometry: Geometry) -> Array:
 
 def interference_contrast(rng: np.random.Generator, geometry: Geometry) -> Array:
     """Return a DIC image about 0: a relief lit from one side."""
-    body = blur(thickness(rng, geometry, rng.uniform(0.1, 0.5)), rng.uniform(0.5, 1.1))
+    flatness, softness = rng.uniform(0.1, 0.5), rng.uniform(0.5, 1.3)
+    body: Array = blur(thickness(rng, geometry, flatness), softness)
     _, height, width = body.shape
     if rng.random() < 0.7:
         # Cells lie on a coating that has a faint relief of its own.
         coating = smooth_field(rng, (1, height, width), (1, 6, 6))
         body = body + np.float32(rng.uniform(0, 0.12)) * coating
     turn = rng.uniform(0, 2 * np.pi)
-    slope_y, slope_x = np.gradient(body, axis=(1, 2))
-    image: Array = np.float32(np.sin(turn)) * slope_y
-    image += np.float32(np.cos(turn)) * slope_x
+    slope_y: Array = np.gradient(body, axis=1)
+    slope_x: Array = np.gradient(body, axis=2)
     usual = float(np.median(geometry.radius[1:])) if geometry.radius.size > 1 else 10.0
-    image = image * np.float32(min(max(usual / 4, 1.0), 5.0))
-    image -= np.float32(rng.uniform(0, 0.25)) * body
+    gain = np.float32(min(max(usual / 4, 1.0), 5.0))
+    image = slope_y * (gain * np.float32(np.sin(turn)))
+    image += slope_x * (gain * np.float32(np.cos(turn)))
+    image -= body * np.float32(rng.uniform(0, 0.25))
     return image
