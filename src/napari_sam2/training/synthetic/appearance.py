@@ -77,7 +77,9 @@ def chromatin(
     """Return nuclei: grainy chromatin, dark nucleoli, bright when condensed."""
     looks = looks or random_chromatin(rng)
     light = inside(geometry)
-    loose = 1 - geometry.by_voxel(geometry.condensed)
+    loose: Array | float = 1.0
+    if geometry.condensed.any():
+        loose = 1 - geometry.by_voxel(geometry.condensed)
     texture = geometry.fine * np.float32(looks.grain)
     texture += geometry.coarse * np.float32(looks.patches)
     texture *= loose

@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam2.training.synthetic import appearance, electron, tomogram, transmitted
-from napari_sam2.training.synthetic.fields import log_uniform
-from napari_sam2.training.synthetic.motion import Behaviour, Tracks, simulate
 from napari_sam2.training.synthetic.moving import draw_tracks
+from napari_sam2.training.synthetic.population import (
+    draw_adherent,
+    draw_packed,
+    draw_separate,
+    random_behaviour,
+    random_grains,
+    random_solids,
+    random_tracks,
+)
 from napari_sam2.training.synthetic.scene import Modality, Scene, SceneRequest
 from napari_sam2.training.synthetic.solid import (
-    Solids,
     draw_ellipsoids,
-    draw_tissue,
-    draw_tubes,
     volume_count,
 )
+from napari_sam2.training.synthetic.tubes import draw_tubes
 
 if TYPE_CHECKING:
     from napari_sam2.training.synthetic.arrays import Array
@@ -53,142 +58,10 @@ def _scene(
     return Scene(signal, labels, pad, modality, diameter, detail)
 
 
-def _solids(
-    rng: np.random.Generator,
-    request: SceneRequest,
-    diameter: float,
-    *,
-    elongation: float,
-    gap: tuple[float, float],
-) -> Solids:
-    """Draw the looks of the bodies of one volume."""
-    objects = request.parameters.objects
-    return Solids(
-        diameter=diameter,
-        step=request.step(rng, diameter),
-        elongation=rng.uniform(1.0, elongation),
-        size_spread=rng.uniform(0.03, 0.3),
-        roughness=rng.uniform(*objects.roughness),
-        gap=rng.uniform(*gap),
-        touching=rng.uniform(*objects.touching),
-        tilt=rng.uniform(0.0, 1.0),
-    )
-
-
-def _grains(rng: np.random.Generator, diameter: float) -> tuple[float, float]:
-    """Draw the pixels between independent values of fine and coarse texture."""
-    return (
-        float(np.clip(diameter * rng.uniform(0.04, 0.12), 1.5, 6)),
-        float(np.clip(diameter * rng.uniform(0.14, 0.3), 2.5, 24)),
-    )
-
-
-def _behaviour(
-    rng: np.random.Generator,
-    request: SceneRequest,
-    *,
-    condensation: str,
-    wobble: float,
-    elongation: float,
-    slow: float = 1.0,
-    growth: float = 0.0,
-) -> Behaviour:
-    """Draw how the cells of one time-lapse live."""
-    motion = request.parameters.motion
-    drift = rng.normal(0, 1, 2) * motion.drift * rng.random() * 0.5
-    drift = np.clip(drift, -motion.drift, motion.drift)
-    if rng.random() < 0.4:
-        drift *= 0
-    return Behaviour(
-        speed=log_uniform(rng, motion.speed) * slow,
-        persistence=rng.uniform(0.2, 0.9),
-        drift=(float(drift[0]), float(drift[1])),
-        turning=rng.uniform(0.0, 0.15),
-        wobble=wobble,
-        wobble_change=rng.uniform(*motion.wobble_change) * slow,
-        elongation=elongation,
-        dividing=rng.uniform(*motion.dividing),
-        division_frames=rng.uniform(*motion.division_frames),
-        condensation=condensation,
-        appearing=rng.uniform(0, motion.appearing),
-        ending=rng.uniform(0, motion.ending),
-        growth=growth,
-        size_spread=rng.uniform(0.05, 0.25),
-    )
-
-
-def _tracks(
-    rng: np.random.Generator,
-    request: SceneRequest,
-    diameter: float,
-    behaviour: Behaviour,
-    gap: float,
-) -> Tracks:
-    """Simulate the tracks of one time-lapse."""
-    return simulate(
-        rng,
-        frames=request.frames,
-        size=(request.height, request.width),
-        radius=diameter / 2,
-        count=request.count(rng, diameter),
-        gap=gap,
-        touching=rng.uniform(*request.parameters.objects.touching),
-        behaviour=behaviour,
-    )
-
-
-def _blobs(
-    rng: np.random.Generator,
-    request: SceneRequest,
-    diameter: float,
-    *,
-    wobble: tuple[float, float],
-    elongation: float,
-    condensation: str,
-    nucleus: float,
-    gap: tuple[float, float],
-) -> Geometry:
-    """Return separate or touching objects, in a volume or moving."""
-    fine, coarse = _grains(rng, diameter)
-    spread = rng.uniform(*request.parameters.objects.brightness_spread)
-    if request.kind == "z":
-        solids = _solids(rng, request, diameter, elongation=elongation, gap=gap)
-        count = volume_count(request.shape, solids, request.count(rng, diameter))
-        return draw_ellipsoids(
-            rng,
-            request.shape,
-            solids,
-            count=count,
-            pad=request.pad,
-            fine=fine,
-            coarse=coarse,
-            nucleus=nucleus,
-            brightness_spread=spread,
-            dividing=rng.uniform(0, 0.15) if condensation == "plate" else 0.0,
-        )
-    behaviour = _behaviour(
-        rng,
-        request,
-        condensation=condensation,
-        wobble=rng.uniform(*wobble),
-        elongation=rng.uniform(1.05, elongation),
-    )
-    tracks = _tracks(rng, request, diameter, behaviour, rng.uniform(*gap))
-    return draw_tracks(
-        rng,
-        tracks,
-        (request.height, request.width),
-        covering=rng.random() < 0.25,
-        fine=fine,
-        coarse=coarse,
-        nucleus=nucleus,
-    )
-
-
 def nuclei(rng: np.random.Generator, request: SceneRequest) -> Scene:
     """Return stained nuclei: a volume, or a movie with mitoses."""
     diameter = request.diameter(rng)
-    geometry = _blobs(
+    geometry = draw_separate(
         rng,
         request,
         diameter,
@@ -205,7 +78,7 @@ def nuclei(rng: np.random.Generator, request: SceneRequest) -> Scene:
 def shells(rng: np.random.Generator, request: SceneRequest) -> Scene:
     """Return hollow objects: envelopes, vesicles, stained cortices."""
     diameter = request.diameter(rng, least=12.0)
-    geometry = _blobs(
+    geometry = draw_separate(
         rng,
         request,
         diameter,
@@ -222,7 +95,7 @@ def shells(rng: np.random.Generator, request: SceneRequest) -> Scene:
 def cells(rng: np.random.Generator, request: SceneRequest) -> Scene:
     """Return whole cells with a nucleus, spread or round, often touching."""
     diameter = request.diameter(rng, least=14.0)
-    geometry = _blobs(
+    geometry = draw_separate(
         rng,
         request,
         diameter,
@@ -236,59 +109,10 @@ def cells(rng: np.random.Generator, request: SceneRequest) -> Scene:
     return _scene(geometry, light, "fluorescence", diameter)
 
 
-def _packed(
-    rng: np.random.Generator, request: SceneRequest, diameter: float
-) -> Geometry:
-    """Return cells that fill the space, in a volume or as a moving sheet."""
-    fine, coarse = _grains(rng, diameter)
-    nucleus = rng.uniform(0.35, 0.6)
-    if request.kind == "z":
-        solids = _solids(rng, request, diameter, elongation=1.8, gap=(1.0, 1.0))
-        return draw_tissue(
-            rng,
-            request.shape,
-            solids,
-            pad=request.pad,
-            fine=fine,
-            coarse=coarse,
-            nucleus=nucleus,
-            brightness_spread=rng.uniform(0.1, 0.7),
-        )
-    behaviour = _behaviour(
-        rng,
-        request,
-        condensation="round",
-        wobble=rng.uniform(0.02, 0.1),
-        elongation=rng.uniform(1.1, 1.5),
-        slow=0.3,
-    )
-    radius = diameter / 2
-    tracks = simulate(
-        rng,
-        frames=request.frames,
-        size=(request.height, request.width),
-        radius=radius,
-        count=max(int(1.3 * request.height * request.width / diameter**2), 2),
-        gap=0.8,
-        touching=0.8,
-        behaviour=behaviour,
-    )
-    return draw_tracks(
-        rng,
-        tracks,
-        (request.height, request.width),
-        margin=0.7 * radius,
-        floor=-0.7 * radius,
-        fine=fine,
-        coarse=coarse,
-        nucleus=nucleus,
-    )
-
-
 def tissue(rng: np.random.Generator, request: SceneRequest) -> Scene:
     """Return packed cells with stained walls: plant organs, epithelia."""
     diameter = request.diameter(rng, least=max(16.0, request.side / 8))
-    geometry = _packed(rng, request, diameter)
+    geometry = draw_packed(rng, request, diameter)
     width = max(diameter * rng.uniform(0.02, 0.07), 1.0)
     light = appearance.membranes(rng, geometry, width)
     return _scene(geometry, light, "fluorescence", diameter, 2.5 * width)
@@ -297,7 +121,7 @@ def tissue(rng: np.random.Generator, request: SceneRequest) -> Scene:
 def rods(rng: np.random.Generator, request: SceneRequest) -> Scene:
     """Return rod-shaped cells (bacteria): in a volume, or growing and halving."""
     diameter = request.diameter(rng, least=6.0, most_share=0.12)
-    fine, coarse = _grains(rng, 2 * diameter)
+    fine, coarse = random_grains(rng, 2 * diameter)
     if request.kind == "z":
         geometry = draw_tubes(
             rng,
@@ -316,7 +140,7 @@ def rods(rng: np.random.Generator, request: SceneRequest) -> Scene:
         )
         light = appearance.chromatin(rng, geometry)
         return _scene(geometry, light, "fluorescence", diameter)
-    behaviour = _behaviour(
+    behaviour = random_behaviour(
         rng,
         request,
         condensation="split",
@@ -325,7 +149,9 @@ def rods(rng: np.random.Generator, request: SceneRequest) -> Scene:
         slow=0.4,
         growth=rng.uniform(0.0, 0.05),
     )
-    tracks = _tracks(rng, request, 1.6 * diameter, behaviour, rng.uniform(0.8, 1.2))
+    tracks = random_tracks(
+        rng, request, 1.6 * diameter, behaviour, rng.uniform(0.8, 1.2)
+    )
     geometry = draw_tracks(
         rng,
         tracks,
@@ -344,7 +170,7 @@ def rods(rng: np.random.Generator, request: SceneRequest) -> Scene:
 def filaments(rng: np.random.Generator, request: SceneRequest) -> Scene:
     """Return long bent tubes: vessels, hyphae, neurites, fibres."""
     diameter = request.diameter(rng, least=6.0, most_share=0.15)
-    fine, coarse = _grains(rng, 2 * diameter)
+    fine, coarse = random_grains(rng, 2 * diameter)
     geometry = draw_tubes(
         rng,
         request.shape,
@@ -381,7 +207,7 @@ def mitochondria(rng: np.random.Generator, request: SceneRequest) -> Scene:
     """Return an electron micrograph whose mitochondria are the objects."""
     diameter = request.diameter(rng, least=12.0, most_share=0.3)
     step = request.step(rng, 1.5 * diameter)
-    fine, coarse = _grains(rng, diameter)
+    fine, coarse = random_grains(rng, diameter)
     geometry = draw_tubes(
         rng,
         request.shape,
@@ -406,7 +232,7 @@ def mitochondria(rng: np.random.Generator, request: SceneRequest) -> Scene:
 def neuropil(rng: np.random.Generator, request: SceneRequest) -> Scene:
     """Return an electron micrograph of packed processes, each an object."""
     diameter = request.diameter(rng, least=max(20.0, request.side / 8))
-    geometry = _packed(rng, request, diameter)
+    geometry = draw_packed(rng, request, diameter)
     step = request.step(rng, diameter)
     grey = electron.cytosol(rng, request.shape, step, 0.4 * diameter)
     width = float(np.clip(diameter * rng.uniform(0.03, 0.08), 1.5, 5))
@@ -418,9 +244,9 @@ def neuropil(rng: np.random.Generator, request: SceneRequest) -> Scene:
 def tomograms(rng: np.random.Generator, request: SceneRequest) -> Scene:
     """Return a tomogram: organs, grains or pores in a body."""
     diameter = request.diameter(rng, least=14.0)
-    solids = _solids(rng, request, diameter, elongation=2.2, gap=(0.8, 1.1))
+    solids = random_solids(rng, request, diameter, elongation=2.2, gap=(0.8, 1.1))
     count = volume_count(request.shape, solids, request.count(rng, diameter))
-    fine, coarse = _grains(rng, diameter)
+    fine, coarse = random_grains(rng, diameter)
     geometry = draw_ellipsoids(
         rng,
         request.shape,
@@ -434,34 +260,10 @@ def tomograms(rng: np.random.Generator, request: SceneRequest) -> Scene:
     return _scene(geometry, grey, "tomography", diameter)
 
 
-def _transmitted_cells(
-    rng: np.random.Generator, request: SceneRequest, diameter: float
-) -> Geometry:
-    """Return living cells on glass, sparse to confluent."""
-    behaviour = _behaviour(
-        rng,
-        request,
-        condensation="round",
-        wobble=rng.uniform(0.03, 0.22),
-        elongation=rng.uniform(1.1, 2.3),
-    )
-    tracks = _tracks(rng, request, diameter, behaviour, rng.uniform(0.65, 1.1))
-    fine, coarse = _grains(rng, diameter)
-    return draw_tracks(
-        rng,
-        tracks,
-        (request.height, request.width),
-        covering=rng.random() < 0.3,
-        fine=fine,
-        coarse=coarse,
-        nucleus=rng.uniform(0.3, 0.55) if rng.random() < 0.75 else 0.0,
-    )
-
-
 def phase(rng: np.random.Generator, request: SceneRequest) -> Scene:
     """Return a phase contrast movie of living cells."""
     diameter = request.diameter(rng, least=14.0)
-    geometry = _transmitted_cells(rng, request, diameter)
+    geometry = draw_adherent(rng, request, diameter)
     image = transmitted.phase_contrast(rng, geometry)
     return _scene(geometry, image, "transmitted", diameter)
 
@@ -469,7 +271,7 @@ def phase(rng: np.random.Generator, request: SceneRequest) -> Scene:
 def dic(rng: np.random.Generator, request: SceneRequest) -> Scene:
     """Return an interference contrast movie of living cells."""
     diameter = request.diameter(rng, least=18.0)
-    geometry = _transmitted_cells(rng, request, diameter)
+    geometry = draw_adherent(rng, request, diameter)
     image = transmitted.interference_contrast(rng, geometry)
     return _scene(geometry, image, "transmitted", diameter)
 

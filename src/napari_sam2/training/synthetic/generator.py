@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_sam2.training.synthetic.arrays import Array, Frames
 
 # Planes beyond a z-stack from which light comes.
-_PAD = 2
+_PAD = 1
 _ATTEMPTS = 20
 _LEAST_AREA = 6
 

@@ -40,9 +40,9 @@ class Geometry:
     radius : ndarray
         (N + 1,) float32, pixels, by label.
     brightness : ndarray
-        (N + 1, T) float32, 1 is usual, by label and frame.
+        (N + 1,) or (N + 1, T) float32, 1 is usual, by label, and frame if it changes.
     condensed : ndarray
-        (N + 1, T) float32 from 0 (interphase) to 1 (metaphase).
+        (N + 1,) or (N + 1, T) float32 from 0 (interphase) to 1 (metaphase).
     pad : int
         Planes at either end that light comes from but that are not imaged.
     """
@@ -107,7 +107,8 @@ class Canvas:
         labels = self.labels * (self.depth > floor)
         if self._second is None:
             return labels, self.depth, np.broadcast_to(-FAR, self.shape)
-        wall = (self.depth - self._second) * np.float32(0.5)
+        wall = self.depth - np.maximum(self._second, np.float32(floor))
+        wall *= np.float32(0.5)
         return labels, self.depth, wall
 
 
