@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # An annotator sees an object whose contrast over noise, times the root of its area in
 # pixels, is about this.
-_VISIBLE = 12.0
+_VISIBLE = 16.0
 
 
 def count_photons(rng: np.random.Generator, light: Array) -> Array:

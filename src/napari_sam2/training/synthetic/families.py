@@ -232,7 +232,7 @@ def mitochondria(rng: np.random.Generator, request: SceneRequest) -> Scene:
 def neuropil(rng: np.random.Generator, request: SceneRequest) -> Scene:
     """Return an electron micrograph of packed processes, each an object."""
     diameter = request.diameter(rng, least=max(20.0, request.side / 8))
-    geometry = draw_packed(rng, request, diameter)
+    geometry = draw_packed(rng, request, diameter, roughness=rng.uniform(1, 2.5))
     step = request.step(rng, diameter)
     grey = electron.cytosol(rng, request.shape, step, 0.4 * diameter)
     width = float(np.clip(diameter * rng.uniform(0.03, 0.08), 1.5, 5))

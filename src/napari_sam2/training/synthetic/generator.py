@@ -176,7 +176,7 @@ def record(
         image += optics.background_light(
             rng, image, across, background, kind, knobs.optics
         )
-        image = optics.illuminate(rng, image, kind, knobs.optics)
+        image = optics.illuminate(rng, image, kind, knobs.optics, bleaches=True)
         image = detector.detect(
             rng,
             image,
@@ -202,7 +202,7 @@ def _expose(
     if scene.modality == "transmitted":
         image = image * np.float32(rng.uniform(0.06, 0.16) / (image.std() + 1e-6))
         image += np.float32(0.5)
-    image = optics.illuminate(rng, image, kind, knobs.optics)
+    image = optics.illuminate(rng, image, kind, knobs.optics, bleaches=False)
     noise = rng.standard_normal(image.shape, dtype=np.float32)
     deviation = float(image.std()) * log_uniform(rng, knobs.camera.structure_noise)
     image += noise * np.float32(deviation)

@@ -73,7 +73,7 @@ def project(
         image *= 1 - share
         image += share * _haze(rng, scene, native, kind)
     if kind == "t" and rng.random() < optics.focus_change_share:
-        image = _change_focus(rng, image, 0.15 * across + 0.8)
+        image = _change_focus(rng, image, 0.08 * across + 0.8)
     if rng.random() < optics.debris_share:
         _add_debris(rng, image, across, scene.modality == "fluorescence")
     return image
@@ -189,7 +189,12 @@ def background_light(
 
 
 def illuminate(
-    rng: np.random.Generator, image: Array, kind: str, optics: OpticsParameters
+    rng: np.random.Generator,
+    image: Array,
+    kind: str,
+    optics: OpticsParameters,
+    *,
+    bleaches: bool,
 ) -> Array:
     """Return the light under uneven illumination that bleaches and flickers.
 
@@ -203,13 +208,15 @@ def illuminate(
         ``"z"``: light is lost with depth; ``"t"``: with time.
     optics : OpticsParameters
         The knobs.
+    bleaches : bool
+        Whether light is lost; else it only flickers.
     """
     frames, height, width = image.shape
     field = smooth_field(rng, (1, height, width), (1, 0.6 * height, 0.6 * width))
     field -= field.min()
     field /= field.max() + np.float32(1e-6)
     factor = 1 - np.float32(rng.uniform(*optics.uneven_light)) * field
-    lost = rng.uniform(*optics.bleaching)
+    lost = rng.uniform(*optics.bleaching) if bleaches else 0.0
     fade = (1 - lost) ** (np.arange(frames) / max(frames - 1, 1))
     if kind == "z" and rng.random() < 0.5:
         fade = fade[::-1]

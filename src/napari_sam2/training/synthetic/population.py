@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -91,14 +92,19 @@ def random_tracks(
     diameter: float,
     behaviour: Behaviour,
     gap: float,
+    crowding: float = 0.0,
 ) -> Tracks:
-    """Simulate the tracks of one time-lapse."""
+    """Simulate the tracks of one time-lapse.
+
+    `crowding` is the least share of the field that cells cover, 0 to 1.
+    """
+    crowd = crowding * request.height * request.width / (0.785 * diameter**2)
     return simulate(
         rng,
         frames=request.frames,
         size=(request.height, request.width),
         radius=diameter / 2,
-        count=request.count(rng, diameter),
+        count=max(request.count(rng, diameter), min(round(crowd), 150)),
         gap=gap,
         touching=rng.uniform(*request.parameters.objects.touching),
         behaviour=behaviour,
@@ -154,13 +160,21 @@ def draw_separate(
 
 
 def draw_packed(
-    rng: np.random.Generator, request: SceneRequest, diameter: float
+    rng: np.random.Generator,
+    request: SceneRequest,
+    diameter: float,
+    *,
+    roughness: float = 1.0,
 ) -> Geometry:
-    """Return cells that fill the space, in a volume or as a moving sheet."""
+    """Return cells that fill the space, in a volume or as a moving sheet.
+
+    `roughness` multiplies the drawn deviation of the walls from planes.
+    """
     fine, coarse = random_grains(rng, diameter)
     nucleus = rng.uniform(0.35, 0.6)
     if request.kind == "z":
         solids = random_solids(rng, request, diameter, elongation=1.8, gap=(1.0, 1.0))
+        solids = replace(solids, roughness=solids.roughness * roughness)
         return draw_tissue(
             rng,
             request.shape,
@@ -214,7 +228,15 @@ def draw_adherent(
         wobble=rng.uniform(0.03, 0.22),
         elongation=rng.uniform(1.1, 2.3),
     )
-    tracks = random_tracks(rng, request, diameter, behaviour, rng.uniform(0.65, 1.1))
+    crowded = rng.random() < 0.5
+    tracks = random_tracks(
+        rng,
+        request,
+        diameter,
+        behaviour,
+        rng.uniform(0.65, 0.85 if crowded else 1.1),
+        rng.uniform(0.5, 1.1) if crowded else 0.0,
+    )
     fine, coarse = random_grains(rng, diameter)
     return draw_tracks(
         rng,
