@@ -1,0 +1,109 @@
+"""Small blocks that several parts of the network share.
+
+Shapes: ``B`` batch, ``C`` channels, ``H W`` feature map.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class MLP(nn.Module):
+    """Linear layers with an activation between them.
+
+    Parameters
+    ----------
+    input_dim, hidden_dim, output_dim : int
+        Widths of the first input, of every hidden layer, and of the output.
+    num_layers : int
+        Number of linear layers.
+    activation : callable
+        Makes the activation module.
+    sigmoid_output : bool
+        Apply a sigmoid to the output.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        hidden_dim: int,
+        output_dim: int,
+        num_layers: int,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+        sigmoid_output: bool = False,
+    ) -> None:
+        super().__init__()
+        widths = [input_dim, *[hidden_dim] * (num_layers - 1), output_dim]
+        self.layers = nn.ModuleList(
+            nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.act = activation()
+        self.sigmoid_output = sigmoid_output
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(..., input_dim)`` to ``(..., output_dim)``."""
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = self.act(layer(x))
+        x = last(x)
+        return torch.sigmoid(x) if self.sigmoid_output else x
+
+
+class LayerNorm2d(nn.Module):
+    """Layer normalisation over the channels of each pixel of a ``(B, C, H, W)`` map."""
+
+    def __init__(self, num_channels: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_channels))
+        self.bias = nn.Parameter(torch.zeros(num_channels))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``(B, C, H, W)`` over ``C``."""
+        x = x.permute(0, 2, 3, 1)  # (B, C, H, W) -> (B, H, W, C)
+        x = F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
+        return x.permute(0, 3, 1, 2)
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: in training, drop the whole branch of a sample.
+
+    Huang et al. 2016, arXiv 1603.09382.
+    """
+
+    def __init__(self, drop_prob: float = 0.0) -> None:
+        super().__init__()
+        self.drop_prob = drop_prob
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x``, in training with random samples of the batch set to zero."""
+        if not self.training or self.drop_prob == 0.0:
+            return x
+        keep = 1.0 - self.drop_prob
+        kept = torch.rand(x.shape[0], *[1] * (x.ndim - 1), device=x.device) < keep
+        return x * kept / keep
+
+
+def clones(layer: nn.Module, count: int) -> nn.ModuleList:
+    """Return `count` independent copies of `layer`."""
+    return nn.ModuleList(copy.deepcopy(layer) for _ in range(count))
+
+
+def activation_function(name: str) -> Callable[[Tensor], Tensor]:
+    """Return the activation of that name: ``relu``, ``gelu`` or ``glu``."""
+    functions: dict[str, Callable[[Tensor], Tensor]] = {
+        "relu": F.relu,
+        "gelu": F.gelu,
+        "glu": F.glu,
+    }
+    if name not in functions:
+        raise ValueError(f"activation {name!r} is unknown: use {', '.join(functions)}")
+    return functions[name]

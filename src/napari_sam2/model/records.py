@@ -1,0 +1,109 @@
+"""What passes in and out of the network.
+
+Shapes: ``B`` batch (objects, or 1 for an image), ``C`` image channels, ``D`` memory
+channels, ``H W`` image embedding, ``S`` input size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The window of a frame that the network sees.
+
+    Attributes
+    ----------
+    y0, x0 : int
+        First row and column, in frame pixels.
+    height, width : int
+        Extent in frame pixels.
+    input_size : int
+        Side S in pixels of the square input that the window is resized to.
+    """
+
+    y0: int
+    x0: int
+    height: int
+    width: int
+    input_size: int
+
+    @classmethod
+    def whole(cls, frame_shape: tuple[int, int], input_size: int) -> View:
+        """Return the view of a whole frame of ``(H, W)``."""
+        return cls(0, 0, frame_shape[0], frame_shape[1], input_size)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageFeatures:
+    """An encoded image.
+
+    Attributes
+    ----------
+    embedding : Tensor
+        ``(B, C, H, W)``, without memory.
+    position : Tensor
+        Position encoding of the embedding ``(1, C, H, W)``.
+    high_res : pair of Tensor, optional
+        ``(B, C / 8, 4H, 4W)`` and ``(B, C / 4, 2H, 2W)``, projected for the decoder;
+        None for networks that do not use them.
+    view : View
+        What part of the frame it is.
+    """
+
+    embedding: Tensor = field(repr=False)
+    position: Tensor = field(repr=False)
+    high_res: tuple[Tensor, Tensor] | None = field(repr=False)
+    view: View
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, the shared position encoding not counted."""
+        maps = (self.embedding, *(self.high_res or ()))
+        return sum(x.element_size() * x.nelement() for x in maps)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObjectMasks:
+    """The chosen mask of every object of a batch.
+
+    Attributes
+    ----------
+    logits : Tensor
+        ``(B, 1, 4H, 4W)``; -1024 everywhere for an absent object.
+    iou : Tensor
+        Predicted IoU ``(B,)``.
+    object_score : Tensor
+        Logit ``(B,)`` that the object is in the frame.
+    pointer : Tensor
+        Object pointer ``(B, C)``.
+    """
+
+    logits: Tensor = field(repr=False)
+    iou: Tensor
+    object_score: Tensor
+    pointer: Tensor = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameMemory:
+    """What is remembered of one object on one frame.
+
+    Attributes
+    ----------
+    features : Tensor
+        ``(B, D, H, W)``.
+    pointer : Tensor
+        Object pointer ``(B, C)``.
+    view : View
+        The part of the frame that `features` lie on.
+    """
+
+    features: Tensor = field(repr=False)
+    pointer: Tensor = field(repr=False)
+    view: View
