@@ -69,7 +69,7 @@ def test_written_in_any_order(tmp_path: Path, name: str) -> None:
 @settings(max_examples=25, deadline=None)
 @given(
     suffix=st.sampled_from([".tif", ".zarr"]),
-    shape=st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(1, 9)),
+    shape=st.tuples(st.integers(1, 5), st.integers(2, 9), st.integers(2, 9)),
     max_id=st.sampled_from([1, 300, 65535, 65536, 2**32 - 1]),
     runs=st.lists(st.lists(st.integers(0, 4), max_size=6), min_size=1, max_size=4),
     seed=st.integers(0, 2**32 - 1),

@@ -86,7 +86,7 @@ class TiffLabels:
                 series = tiff.series[0]
                 offset = series.dataoffset
                 order = tiff.byteorder
-                shape = tuple(series.get_shape(squeeze=False))
+                shape = tuple(series.shape)
         except DAMAGED as error:
             raise ImageError(_not_resumable(path)) from error
         frames, height, width = layout.shape

@@ -75,7 +75,7 @@ def _first_series(
     if 0 in series.shape or series.dtype is None:
         raise ImageError(f"{path} contains no pixels.")
     _check_complete(tiff, series, path)
-    letters = _letters(series, series.axes)
+    letters = _letters(series)
     shape = tuple(series.shape)
     metadata = _metadata(tiff)
     if wanted:
@@ -103,11 +103,11 @@ def _lengths(shape: tuple[int, ...]) -> str:
     return " x ".join(str(length) for length in shape)
 
 
-def _letters(series: tifffile.TiffPageSeries, axes: str) -> str:
+def _letters(series: tifffile.TiffPageSeries) -> str:
     """Translate tifffile's axis codes: "?" for unnamed axes, samples of no colour."""
-    letters = axes.replace("Q", "?").replace("I", "?")
+    letters = series.axes.replace("Q", "?").replace("I", "?")
     photometric = getattr(series.keyframe.photometric, "name", "")
-    samples = series.get_shape(False)[series.get_axes(False).find("S")]
+    samples = dict(zip(letters, series.shape, strict=True)).get("S")
     if photometric not in _COLOUR_PHOTOMETRICS or samples not in (3, 4):
         letters = letters.replace("S", "?" if "C" in letters else "C")
     return letters
@@ -161,7 +161,7 @@ def _page_reader(
             file = page.parent.filehandle
             try:
                 file.open()
-                pixels = np.asarray(page.asarray())
+                return np.asarray(page.asarray()).reshape(page_shape)
             except DAMAGED as error:
                 raise ImageError(
                     f"Page {number} of {path} cannot be decoded"
@@ -170,7 +170,6 @@ def _page_reader(
                 ) from error
             finally:
                 file.close()
-        return pixels.reshape(page_shape)
 
     return read_page
 
