@@ -13,11 +13,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_sam2.training.synthetic.arrays import Array
 
 # Mean over positions of the sum of squared cubic B-spline weights: the variance
 # that white coefficients keep per axis.
 _SPLINE_VARIANCE = 0.4794
+
+# Wide blurs are computed on pixels this many times larger.
+_COARSE = 4
+
+# Rows of a banded matrix that are multiplied at once.
+_BLOCK = 64
 
 
 @lru_cache(maxsize=512)
@@ -48,6 +56,8 @@ def _blur_rows(size: int, sigma: float, pad: int) -> Array:
     centre = np.arange(pad, size - pad)[:, None]
     distance = np.arange(size)[None, :] - centre
     rows = np.exp(-0.5 * (distance / max(sigma, 1e-3)) ** 2)
+    # Zeros keep the matrix banded.
+    rows[rows < 1e-5] = 0
     rows /= rows.sum(1, keepdims=True)
     result = rows.astype(np.float32)
     result.flags.writeable = False
@@ -123,6 +133,41 @@ def cubic_matrix(size: int, source: int) -> Array:
     return matrix
 
 
+def _blocks(matrix: Array) -> Iterator[tuple[slice, slice, Array]]:
+    """Yield rows, columns and values of the blocks that a banded matrix consists of."""
+    height, width = matrix.shape
+    used = matrix != 0
+    for first in range(0, height, _BLOCK):
+        rows = slice(first, min(first + _BLOCK, height))
+        columns = np.flatnonzero(used[rows].any(0))
+        if columns.size:
+            band = slice(int(columns[0]), int(columns[-1]) + 1)
+        else:
+            band = slice(0, width)
+        yield rows, band, matrix[rows, band]
+
+
+def _apply_rows(matrix: Array, volume: Array) -> Array:
+    """Return the product of a matrix with axis 1 of a (T, H, W) volume."""
+    if matrix.shape[0] < 2 * _BLOCK:
+        return matrix @ volume
+    result = np.empty((volume.shape[0], matrix.shape[0], volume.shape[2]), np.float32)
+    for rows, band, block in _blocks(matrix):
+        np.matmul(block, volume[:, band], out=result[:, rows])
+    return result
+
+
+def _apply_columns(matrix: Array, volume: Array) -> Array:
+    """Return the product of a matrix with axis 2 of a (T, H, W) volume."""
+    if matrix.shape[0] < 2 * _BLOCK:
+        return volume @ matrix.T
+    flat = volume.reshape(-1, volume.shape[2])
+    result = np.empty((flat.shape[0], matrix.shape[0]), np.float32)
+    for rows, band, block in _blocks(matrix):
+        np.matmul(flat[:, band], block.T, out=result[:, rows])
+    return result.reshape(*volume.shape[:2], matrix.shape[0])
+
+
 def separable(
     volume: Array, z: Array | None, y: Array | None, x: Array | None
 ) -> Array:
@@ -132,9 +177,9 @@ def separable(
             z.shape[0], *volume.shape[1:]
         )
     if y is not None:
-        volume = y @ volume
+        volume = _apply_rows(y, volume)
     if x is not None:
-        volume = volume @ x.T
+        volume = _apply_columns(x, volume)
     return volume
 
 
@@ -171,6 +216,32 @@ def blur(volume: Array, sigma: float, sigma_z: float = 0.0) -> Array:
         blur_matrix(frames, sigma_z) if sigma_z > 0.2 and frames > 1 else None,
         blur_matrix(height, sigma) if sigma > 0.2 else None,
         blur_matrix(width, sigma) if sigma > 0.2 else None,
+    )
+
+
+def wide_matrix(size: int, source: int, sigma: float) -> Array:
+    """Return the (size, source) matrix of a wide blur, computed on coarse pixels.
+
+    `sigma` is in source pixels.
+    """
+    small = max(source // _COARSE, 1)
+    shrunk: Array = blur_matrix(small, sigma / _COARSE) @ area_matrix(small, source)
+    grown: Array = linear_matrix(size, small) @ shrunk
+    return grown
+
+
+def wide_blur(volume: Array, sigma: float) -> Array:
+    """Return a (T, H, W) volume blurred in the plane by a `sigma` of many pixels."""
+    _, height, width = volume.shape
+    small_y, small_x = max(height // _COARSE, 1), max(width // _COARSE, 1)
+    small = separable(
+        volume,
+        None,
+        blur_matrix(small_y, sigma / _COARSE) @ area_matrix(small_y, height),
+        blur_matrix(small_x, sigma / _COARSE) @ area_matrix(small_x, width),
+    )
+    return separable(
+        small, None, linear_matrix(height, small_y), linear_matrix(width, small_x)
     )
 
 

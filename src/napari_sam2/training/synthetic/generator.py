@@ -139,7 +139,8 @@ class ClipGenerator:
         images = record(rng, scene, native, size, kind, knobs)
         labels = annotate(
             scene.labels,
-            least_cut=rng.uniform(*knobs.objects.least_cut),
+            # Only planes fade; a cell that comes in is drawn as far as it shows.
+            least_cut=rng.uniform(*knobs.objects.least_cut) if kind == "z" else 0.0,
             least_area=max(int(_LEAST_AREA * scale * scale * 0.5), _LEAST_AREA),
         )
         return Clip(images, labels, kind, family, seed)

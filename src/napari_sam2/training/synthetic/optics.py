@@ -11,19 +11,16 @@ from napari_sam2.training.synthetic.fields import (
     blur,
     blur_matrix,
     level_distance,
-    linear_matrix,
     log_uniform,
     separable,
     smooth_field,
+    wide_matrix,
 )
 
 if TYPE_CHECKING:
     from napari_sam2.training.synthetic.arrays import Array
     from napari_sam2.training.synthetic.parameters import OpticsParameters
     from napari_sam2.training.synthetic.scene import Scene
-
-# Wide blurs are computed on pixels this many times larger.
-_COARSE = 4
 
 
 def project(
@@ -84,24 +81,16 @@ def _haze(
 ) -> Array:
     """Return light from far out of focus, from neighbouring planes too."""
     planes, height, width = scene.signal.shape
-    wide = scene.diameter * rng.uniform(0.15, 0.6) / _COARSE + 0.5
+    wide = scene.diameter * rng.uniform(0.15, 0.6) + 2.0
     axial = None
     if kind == "z":
         axial = blur_matrix(planes, rng.uniform(1.5, 5.0), scene.pad)
     return separable(
         scene.signal,
         axial,
-        _wide_matrix(native[0], height, wide),
-        _wide_matrix(native[1], width, wide),
+        wide_matrix(native[0], height, wide),
+        wide_matrix(native[1], width, wide),
     )
-
-
-def _wide_matrix(size: int, source: int, sigma: float) -> Array:
-    """Return the (size, source) matrix of a blur computed on coarse pixels."""
-    small = max(source // _COARSE, 1)
-    shrunk: Array = blur_matrix(small, sigma) @ area_matrix(small, source)
-    grown: Array = linear_matrix(size, small) @ shrunk
-    return grown
 
 
 def _change_focus(rng: np.random.Generator, image: Array, sigma: float) -> Array:

@@ -83,7 +83,8 @@ class ObjectParameters:
     brightness_spread : tuple of float
         Logarithmic deviation of the brightness between the objects of a scene.
     least_cut : tuple of float
-        A cut smaller than this share of the object's largest is not labelled.
+        In z-stacks, a cut smaller than this share of the object's largest is not
+        labelled.
     """
 
     diameter: Range = (7.0, 128.0)

@@ -104,7 +104,10 @@ def random_tracks(
         frames=request.frames,
         size=(request.height, request.width),
         radius=diameter / 2,
-        count=max(request.count(rng, diameter), min(round(crowd), 150)),
+        count=max(
+            request.count(rng, diameter),
+            min(round(crowd), request.parameters.objects.count[1]),
+        ),
         gap=gap,
         touching=rng.uniform(*request.parameters.objects.touching),
         behaviour=behaviour,

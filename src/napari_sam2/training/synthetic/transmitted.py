@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam2.training.synthetic.fields import blur, smooth_field, smoothstep
+from napari_sam2.training.synthetic.fields import (
+    blur,
+    smooth_field,
+    smoothstep,
+    wide_blur,
+)
 
 if TYPE_CHECKING:
     from napari_sam2.training.synthetic.arrays import Array
@@ -54,7 +59,7 @@ def phase_contrast(rng: np.random.Generator, geometry: Geometry) -> Array:
     usual = float(np.median(geometry.radius[1:])) if geometry.radius.size > 1 else 10.0
     body = blur(thickness(rng, geometry, rng.uniform(0.15, 0.6)), rng.uniform(0.4, 1.2))
     reach = usual * rng.uniform(0.25, 0.9) + 1.5
-    halo = blur(body, reach)
+    halo = wide_blur(body, reach) if reach > 6 else blur(body, reach)
     image = np.float32(rng.uniform(0.7, 1.0)) * halo - body * np.float32(
         rng.uniform(0.5, 1.1)
     )
