@@ -86,28 +86,46 @@ def random_behaviour(
     )
 
 
+def random_count(
+    rng: np.random.Generator, request: SceneRequest, diameter: float, crowded: float
+) -> int:
+    """Draw how many objects a frame shows; in a share of the scenes, a crowd.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of chance.
+    request : SceneRequest
+        Size of the frame and bounds of the number.
+    diameter : float
+        Usual diameter in pixels.
+    crowded : float
+        Share of the scenes, 0 to 1, whose objects cover 30 to 100 % of the frame, as
+        far as the largest number allows.
+    """
+    count = request.count(rng, diameter)
+    if rng.random() < crowded:
+        cover = rng.uniform(0.3, 1.0) * request.height * request.width
+        crowd = round(cover / (0.785 * diameter**2))
+        count = max(count, min(crowd, request.parameters.objects.count[1]))
+    return count
+
+
 def random_tracks(
     rng: np.random.Generator,
     request: SceneRequest,
     diameter: float,
     behaviour: Behaviour,
     gap: float,
-    crowding: float = 0.0,
+    crowded: float = 0.0,
 ) -> Tracks:
-    """Simulate the tracks of one time-lapse.
-
-    `crowding` is the least share of the field that cells cover, 0 to 1.
-    """
-    crowd = crowding * request.height * request.width / (0.785 * diameter**2)
+    """Simulate the tracks of one time-lapse; `crowded` as in `random_count`."""
     return simulate(
         rng,
         frames=request.frames,
         size=(request.height, request.width),
         radius=diameter / 2,
-        count=max(
-            request.count(rng, diameter),
-            min(round(crowd), request.parameters.objects.count[1]),
-        ),
+        count=random_count(rng, request, diameter, crowded),
         gap=gap,
         touching=rng.uniform(*request.parameters.objects.touching),
         behaviour=behaviour,
@@ -130,7 +148,9 @@ def draw_separate(
     spread = rng.uniform(*request.parameters.objects.brightness_spread)
     if request.kind == "z":
         solids = random_solids(rng, request, diameter, elongation=elongation, gap=gap)
-        count = volume_count(request.shape, solids, request.count(rng, diameter))
+        count = volume_count(
+            request.shape, solids, random_count(rng, request, diameter, 0.3)
+        )
         return draw_ellipsoids(
             rng,
             request.shape,
@@ -150,7 +170,7 @@ def draw_separate(
         wobble=rng.uniform(*wobble),
         elongation=rng.uniform(1.05, elongation),
     )
-    tracks = random_tracks(rng, request, diameter, behaviour, rng.uniform(*gap))
+    tracks = random_tracks(rng, request, diameter, behaviour, rng.uniform(*gap), 0.25)
     return draw_tracks(
         rng,
         tracks,
@@ -231,14 +251,8 @@ def draw_adherent(
         wobble=rng.uniform(0.03, 0.22),
         elongation=rng.uniform(1.1, 2.3),
     )
-    crowded = rng.random() < 0.5
     tracks = random_tracks(
-        rng,
-        request,
-        diameter,
-        behaviour,
-        rng.uniform(0.65, 0.85 if crowded else 1.1),
-        rng.uniform(0.5, 1.1) if crowded else 0.0,
+        rng, request, diameter, behaviour, rng.uniform(0.65, 1.05), 0.5
     )
     fine, coarse = random_grains(rng, diameter)
     return draw_tracks(

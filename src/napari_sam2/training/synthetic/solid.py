@@ -155,7 +155,7 @@ def draw_ellipsoids(
                 np.copyto(inner[core_box], core_depth, where=mine)
     labels, depth_all, wall = canvas.finish()
     grains = textures(rng, shape, solids.step, fine, coarse)
-    light = np.exp(rng.normal(0, brightness_spread, count)).clip(0.4) * (1 + condensed)
+    light = np.exp(rng.normal(0, brightness_spread, count)).clip(0.5) * (1 + condensed)
     return solid_geometry(
         labels, depth_all, wall, inner, grains, radii, light, pad, condensed
     )

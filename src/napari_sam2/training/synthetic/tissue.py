@@ -118,6 +118,6 @@ def draw_tissue(
             core = _sphere_depth(points, box, nuclei[index], float(sizes[index]))
             np.copyto(inner[box], core, where=wins)
     labels, depth_all, wall = canvas.finish(floor=floor)
-    light = np.exp(rng.normal(0, brightness_spread, count)).clip(0.4)
+    light = np.exp(rng.normal(0, brightness_spread, count)).clip(0.5)
     grains = textures(rng, shape, solids.step, fine, coarse)
     return solid_geometry(labels, depth_all, wall, inner, grains, radii, light, pad)
