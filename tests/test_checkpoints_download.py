@@ -220,13 +220,13 @@ def test_nobody_there(
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     # Port 9 discards, and is closed on a usual machine.
-    with pytest.raises(CheckpointError, match="cannot be reached.*Check the"):
+    with pytest.raises(CheckpointError, match=r"cannot be reached.*Check the"):
         download.download("http://127.0.0.1:9/w.pt", tmp_path / "w.pt", sha256=DIGEST)
 
 
 def test_no_room_or_rights(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(CheckpointError, match="cannot be written.*NAPARI_SAM2_CACHE"):
+    with pytest.raises(CheckpointError, match=r"cannot be written.*NAPARI_SAM2_CACHE"):
         fetch(server, tmp_path / "file" / "weights.pt")
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import yaml  # type: ignore[import-untyped]
 from hydra import compose, initialize_config_dir
 from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
@@ -30,7 +31,8 @@ from omegaconf import OmegaConf
 from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
 
-from napari_sam2.config_check import check_reference, check_references, check_text
+from napari_sam2.config_check import check_text
+from napari_sam2.config_references import check_reference, check_references
 from napari_sam2.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,9 +40,6 @@ if TYPE_CHECKING:
 
     from hydra.core.config_search_path import ConfigSearchPath
     from hydra.core.override_parser.types import Override
-
-# Hydra's name for the file that is built from, whatever it is called on disk.
-_PRIMARY = "primary_configuration"
 
 _LOCK = threading.RLock()
 
@@ -72,13 +71,15 @@ def composed(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
             initialize_config_dir(str(path.parent), version_base="1.3")
             loader = cast("Any", GlobalHydra.instance().config_loader())
             loader.repository = _CheckedRepository(loader.config_search_path, path)
-            cfg = compose(_PRIMARY, _in_full(path, overrides))
+            cfg = compose(_hydra_name(path), _in_full(path, overrides))
             check_references(OmegaConf.to_container(cfg))
             OmegaConf.resolve(cfg)
             tree = OmegaConf.to_container(cfg, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
         cause = error.__cause__ if not str(error).strip() else error
-        reason = " ".join(str(cause or error).replace(_PRIMARY, path.name).split())
+        reason = " ".join(str(cause or error).split())
+        # The search path has Hydra's own folders, and the file's, already named.
+        reason = reason.split(" Config search path:")[0]
         raise ConfigError(f"{path} cannot be composed: {reason}") from error
     except RecursionError:
         raise ConfigError(f"{path} refers to itself, directly or not.") from None
@@ -87,6 +88,11 @@ def composed(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     return cast("dict[str, Any]", tree)
+
+
+def _hydra_name(path: Path) -> str:
+    """Return Hydra's name for a file: its own, unless that means more to Hydra."""
+    return path.stem if re.fullmatch(r"[\w.-]+", path.stem) else "configuration"
 
 
 def _in_full(path: Path, overrides: Sequence[str]) -> list[str]:
@@ -108,7 +114,11 @@ def _in_full(path: Path, overrides: Sequence[str]) -> list[str]:
                 Path(str(folder).removeprefix("file://")) for folder in searched
             ]
     choices = [o for o in parsed if _is_choice(o, folders)]
-    present = set(compose(_PRIMARY, [str(o.input_line) for o in choices]))
+    present: set[Any] = set()
+    if any(
+        o not in choices and not o.key_or_group.startswith("model.") for o in parsed
+    ):
+        present = set(compose(_hydra_name(path), [str(o.input_line) for o in choices]))
     return [
         str(o.input_line) if o in choices else _model_override(o, present)
         for o in parsed
@@ -149,13 +159,23 @@ class _CheckedFiles(FileConfigSource):
 
     def _load(self, path: Path) -> ConfigResult:
         """Read, check and parse one file."""
-        with path.open(encoding="utf-8-sig") as file:
-            text = file.read(2_000_000)
+        try:
+            with path.open(encoding="utf-8-sig") as file:
+                text = file.read(2_000_000)
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"{path} is no text, so no YAML. Weights are given as checkpoint=."
+            ) from error
         check_text(text, str(path))
+        try:
+            config = OmegaConf.load(io.StringIO(text))
+        except (yaml.YAMLError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"{path} is no valid YAML: {reason}") from error
         return ConfigResult(
             provider=self.provider,
             path=f"{self.scheme()}://{self.path}",
-            config=OmegaConf.load(io.StringIO(text)),
+            config=config,
             header=self._get_header_dict(text[:512]),
         )
 
@@ -171,7 +191,7 @@ class _PrimaryFile(_CheckedFiles):
         return self._load(self._file)
 
     def is_config(self, config_path: str) -> bool:
-        return config_path == _PRIMARY
+        return config_path == _hydra_name(self._file)
 
     def is_group(self, config_path: str) -> bool:
         return config_path == ""
@@ -194,9 +214,11 @@ class _CheckedRepository(ConfigRepository):
                     "can be searched for configurations."
                 )
         super().initialize_sources(config_search_path)
+        # By scheme: Hydra's plugins are loaded apart, so that their classes differ
+        # from those that can be imported.
         checked = [
             _CheckedFiles(source.provider, source.path)
-            if isinstance(source, FileConfigSource)
+            if source.scheme() == "file"
             else source
             for source in self.sources
         ]
@@ -255,11 +277,15 @@ def instantiated(node: Mapping[str, Any], classes: Mapping[str, type]) -> Any:
 
 
 def _with_classes(value: Any, classes: Mapping[str, type]) -> Any:
-    """Copy a tree with the classes themselves in place of their names."""
+    """Copy a tree with the classes themselves in place of their names.
+
+    In order of the keys, so that a seed gives the same weights whatever order a file
+    has them in.
+    """
     if isinstance(value, dict):
         return {
             key: classes[item] if key == "_target_" else _with_classes(item, classes)
-            for key, item in value.items()
+            for key, item in sorted(value.items())
         }
     if isinstance(value, list):
         return [_with_classes(item, classes) for item in value]

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import yaml  # type: ignore[import-untyped]
 
+from napari_sam2.config_references import check_reference, join, walk
 from napari_sam2.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
 _TAGS = frozenset(
     f"tag:yaml.org,2002:{kind}"
@@ -32,8 +33,16 @@ _TAGS = frozenset(
 _MOST_CHARACTERS = 1_000_000
 _MOST_VALUES = 20_000  # the official files have about a hundred
 _LARGEST = 1_000_000  # no size, count or temperature in a network comes near
+_MOST_LAYERS = 512  # the largest official trunk has 48
+_COUNTS = ("num_layers", "stages", "num_maskmem")
 
-_REFERENCE = re.compile(r"\$\{[\w\s.\[\]/+-]*\}")
+# Sizes of which zero is none; the other whole numbers may be zero.
+_POSITIVE = re.compile(
+    r"(?:embed_|embedding_|in_|out_|kv_in_)?dim|dim_feedforward|d_model|stages|num_heads"
+    r"|num_pos_feats|backbone_channel_list|feat_sizes|image_size|kernel_size"
+    r"|window_pos_embed_bkg_spatial_size|(?:backbone_|total_|q_)?stride|downsample_rate"
+)
+
 _HYDRA = re.compile(r"(^|[\s/@.:])hydra([/@.:]|$)")
 _PACKAGE = re.compile(r"^\s*#\s*@\s*package\s+(\S+)", re.MULTILINE)
 
@@ -103,15 +112,12 @@ def _check_yaml(node: yaml.Node, source: str, sizes: dict[int, int]) -> int:
 
 def _check_hydra(node: yaml.Node, source: str) -> None:
     """Refuse settings of Hydra beyond its search path."""
-    keys = (
-        [key.value for key, _ in node.value]
-        if isinstance(node, yaml.MappingNode)
-        else ["hydra"]
-    )
+    mapping = isinstance(node, yaml.MappingNode)
+    keys = [f"hydra.{key.value}" for key, _ in node.value] if mapping else ["hydra"]
     for key in keys:
-        if key != "searchpath":
+        if key != "hydra.searchpath":
             raise ConfigError(
-                f"{source} configures Hydra itself (hydra.{key}): refused; only "
+                f"{source} configures Hydra itself ({key}): refused; only "
                 "hydra.searchpath may be set."
             )
 
@@ -128,38 +134,6 @@ def _check_defaults(node: yaml.Node, source: str) -> None:
     for child in node.value:
         for part in child if isinstance(child, tuple) else (child,):
             _check_defaults(part, source)
-
-
-def check_reference(text: str, place: str) -> None:
-    """Refuse a text that refers to anything but another value.
-
-    Raises
-    ------
-    ConfigError
-        If a dollar sign in it is no plain reference such as ``${model.image_size}``:
-        ``${oc.env:HOME}`` reads the environment, other resolvers run code.
-    """
-    rest, replaced = text, 1
-    while replaced:
-        rest, replaced = _REFERENCE.subn("x", rest)
-    if "$" in rest:
-        raise ConfigError(
-            f"{place}: {text[:120]!r} is refused; only plain references such as "
-            "${model.image_size} are allowed, no resolvers."
-        )
-
-
-def check_references(tree: object, place: str = "") -> None:
-    """Refuse a composed tree, not yet resolved, that calls resolvers.
-
-    Raises
-    ------
-    ConfigError
-        As `check_reference`, with the place of the text.
-    """
-    for where, value in _walk(tree, place):
-        if isinstance(value, str):
-            check_reference(value, where)
 
 
 def check_targets(tree: object, classes: Mapping[str, type], place: str = "") -> None:
@@ -180,21 +154,21 @@ def check_targets(tree: object, classes: Mapping[str, type], place: str = "") ->
         If a `_target_` is not in the table, or another key that steers
         instantiation (`_args_`, `_partial_`, ...) is used; at any depth.
     """
-    for where, value in _walk(tree, place):
+    for where, value in walk(tree, place):
         if isinstance(value, str) and "$" in value:
             raise ConfigError(f"{where}: {value[:120]!r} is refused.")
         if not isinstance(value, dict):
             continue
         for key in value:
             if not isinstance(key, str):
-                raise ConfigError(f"{where} has the key {key!r}: keys must be names.")
+                raise ConfigError(f"{join(where, key)}: keys must be names.")
             if key.startswith("_") and key != "_target_":
                 raise ConfigError(
-                    f"{_join(where, key)} is refused: of the keys that steer "
+                    f"{join(where, key)} is refused: of the keys that steer "
                     "instantiation only _target_ is allowed."
                 )
         if "_target_" in value:
-            _check_target(value["_target_"], classes, _join(where, "_target_"))
+            _check_target(value["_target_"], classes, join(where, "_target_"))
 
 
 def _check_target(target: object, classes: Mapping[str, type], place: str) -> None:
@@ -235,25 +209,32 @@ def check_node(
         missing, or a value has a type that the parameter does not take.
     """
     kind = classes[node["_target_"]]
-    parameters, hints = _parameters(kind)
     given = {key: value for key, value in node.items() if key != "_target_"}
-    check_keys(given, parameters, kind.__name__, place)
-    for name, parameter in parameters.items():
+    _check_arguments(given, kind, classes, place)
+    for name, parameter in inspect.signature(kind).parameters.items():
         if parameter.default is inspect.Parameter.empty and name not in given:
             raise ConfigError(f"{place} ({kind.__name__}) needs a value for {name!r}.")
     for key, value in given.items():
-        where = _join(place, key)
-        hint = hints.get(key, Any)
+        if isinstance(value, dict) and "_target_" in value:
+            check_node(value, classes, join(place, key), extra)
+        elif isinstance(value, dict) and key in extra:
+            _check_arguments(value, extra[key], classes, join(place, key))
+
+
+def _check_arguments(
+    given: Mapping[str, Any], kind: type, classes: Mapping[str, type], place: str
+) -> None:
+    """Check keyword arguments by name, type and size."""
+    check_keys(given, inspect.signature(kind).parameters, kind.__name__, place)
+    for key, value in given.items():
+        where = join(place, key)
+        hint = type_of(kind, key, classes)
         if not _fits(value, hint, classes):
             raise ConfigError(
                 f"{where}: {_described(value)} given, {kind.__name__} needs "
                 f"{_spelled(hint)}."
             )
-        _check_size(value, where)
-        if isinstance(value, dict) and "_target_" in value:
-            check_node(value, classes, where, extra)
-        elif isinstance(value, dict) and key in extra:
-            check_keys(value, _parameters(extra[key])[0], extra[key].__name__, where)
+        _check_sizes(value, key, where)
 
 
 def check_keys(
@@ -272,24 +253,33 @@ def check_keys(
             nearest = difflib.get_close_matches(key, known, 1, 0.5)
             hint = f"did you mean {nearest[0]!r}?" if nearest else ""
             raise ConfigError(
-                f"{_join(place, key)}: {owner} has no parameter {key!r}; "
+                f"{join(place, key)}: {owner} has no parameter {key!r}; "
                 f"{hint or 'it has ' + ', '.join(known)}"
             )
 
 
-def _parameters(
-    kind: type,
-) -> tuple[dict[str, inspect.Parameter], dict[str, Any]]:
-    """Return the parameters of a constructor and their types."""
-    signature = inspect.signature(kind)
-    module = inspect.getmodule(kind)
-    # What a module imports for type checking only comes from these.
-    names = {**vars(collections.abc), **vars(typing), **vars(module)}
-    try:
-        hints = typing.get_type_hints(kind.__init__, names)  # type: ignore[misc]
-    except NameError:
-        hints = {}
-    return dict(signature.parameters), hints
+def type_of(kind: type, parameter: str, classes: Mapping[str, type]) -> Any:
+    """Return the type that a constructor parameter is annotated with.
+
+    Parameters
+    ----------
+    kind : type
+        The class.
+    parameter : str
+        The name of the parameter.
+    classes : mapping of str to type
+        Classes that annotations may name besides those that the module of `kind`
+        imports: some are imported for type checking only.
+    """
+    names = {
+        **vars(collections.abc),
+        **vars(typing),
+        **{known.__name__: known for known in classes.values()},
+        **vars(inspect.getmodule(kind)),
+    }
+    annotation = inspect.signature(kind).parameters[parameter].annotation
+    annotated = types.SimpleNamespace(__annotations__={parameter: annotation})
+    return typing.get_type_hints(annotated, names)[parameter]
 
 
 def _fits(value: object, hint: Any, classes: Mapping[str, type]) -> bool:
@@ -335,28 +325,16 @@ def _list_fits(
     return not arguments or all(_fits(v, arguments[0], classes) for v in value)
 
 
-def _check_size(value: object, place: str) -> None:
+def _check_sizes(value: object, key: str, place: str) -> None:
     """Refuse numbers that no network has, before they fill the memory."""
-    for where, item in _walk(value, place):
-        if isinstance(item, int | float) and abs(item) > _LARGEST:
-            raise ConfigError(f"{where}: {item} is beyond any network.")
-
-
-def _walk(tree: object, place: str) -> Iterator[tuple[str, object]]:
-    """Yield every key, value and container of a tree with its place."""
-    yield place, tree
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            yield place, key
-            yield from _walk(value, _join(place, key))
-    elif isinstance(tree, list | tuple):
-        for index, value in enumerate(tree):
-            yield from _walk(value, f"{place}[{index}]")
-
-
-def _join(place: str, key: object) -> str:
-    """Return the place of a key."""
-    return f"{place}.{key}" if place else str(key)
+    most = _MOST_LAYERS if key in _COUNTS else _LARGEST
+    for where, item in walk(value, place):
+        if isinstance(item, int | float) and abs(item) > most:
+            raise ConfigError(
+                f"{where}: {item} is beyond any network, at most {most:,} is taken."
+            )
+        if isinstance(item, int) and item <= 0 and _POSITIVE.fullmatch(key):
+            raise ConfigError(f"{where}: {item} given, needed is a positive number.")
 
 
 def _described(value: object) -> str:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import pickletools
+import re
+import struct
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +36,12 @@ _UNREADABLE = (
     AttributeError,
     OverflowError,
     MemoryError,
+    struct.error,
+)
+
+_SAVE = (
+    "Save the state dict of the network alone, with "
+    "torch.save({'model': network.state_dict()}, path)."
 )
 
 _SHOWN = 4  # names that an error lists before it only counts
@@ -83,15 +93,17 @@ def read_state_dict(path: Path) -> StateDict:
 
 def _read(path: Path) -> Mapping[Any, object]:
     """Return what a weights file holds, by the format that its first bytes show."""
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "no regular file"
+        raise CheckpointError(f"The weights file {path} cannot be read: it is {kind}.")
     try:
         with path.open("rb") as file:
             head = file.read(512)
     except FileNotFoundError:
         raise CheckpointError(f"The weights file {path} does not exist.") from None
     except OSError as error:
-        reason = "it is a folder" if path.is_dir() else error.strerror or error
         raise CheckpointError(
-            f"The weights file {path} cannot be read: {reason}."
+            f"The weights file {path} cannot be read: {error.strerror or error}."
         ) from error
     text = head.lstrip().lower()
     if not head:
@@ -124,10 +136,7 @@ def _read_safetensors(path: Path) -> Mapping[Any, object]:
     try:
         return dict(load_file(path))
     except (SafetensorError, OSError, *_UNREADABLE) as error:
-        raise CheckpointError(
-            f"{path} is damaged or not complete ({_first_line(error)}): download or "
-            "copy it again."
-        ) from error
+        raise _damaged(path, error) from error
 
 
 def _read_torch(path: Path, *, zipped: bool) -> Mapping[Any, object]:
@@ -135,20 +144,28 @@ def _read_torch(path: Path, *, zipped: bool) -> Mapping[Any, object]:
     import torch
 
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
-            raise CheckpointError(
-                f"{path} holds more than weights: loading it could run code "
-                f"({_forbidden(error)}). Save its state dict alone, with "
-                "torch.save({'model': network.state_dict()}, path)."
-            ) from error
-        raise _damaged(path, error) from error
+        with warnings.catch_warnings(), path.open("rb") as file:
+            # Of pickle protocols and TorchScript; what is not weights is refused below.
+            warnings.simplefilter("ignore")
+            # torch.load goes by the suffix where it is given a path, which mapping
+            # the file into memory needs.
+            mapped = zipped and path.suffix != ".safetensors"
+            content = torch.load(
+                path if mapped else file,
+                map_location="cpu",
+                weights_only=True,
+                mmap=mapped,
+            )
     except (OSError, *_UNREADABLE) as error:
+        forbidden = _forbidden(path, error)
+        if forbidden:
+            raise CheckpointError(
+                f"{path} holds more than weights ({forbidden}): refused, since loading "
+                f"it could run code. {_SAVE}"
+            ) from error
         if "torchscript" in str(error).lower():
             raise CheckpointError(
-                f"{path} is a TorchScript program, not weights. Save the state dict "
-                "of the network with torch.save({'model': network.state_dict()}, path)."
+                f"{path} is a TorchScript program, not weights. {_SAVE}"
             ) from error
         raise _damaged(path, error) from error
     if not isinstance(content, Mapping):
@@ -159,28 +176,29 @@ def _read_torch(path: Path, *, zipped: bool) -> Mapping[Any, object]:
     return content
 
 
+def _forbidden(path: Path, error: Exception) -> str:
+    """Return what a refused pickle would call; nothing if it is just damaged."""
+    named = re.search(r"GLOBAL ([\w.]+\w)", str(error))
+    if named:
+        return named[1]
+    with path.open("rb") as file:
+        try:
+            calls = {operation.name for operation, _, _ in pickletools.genops(file)}
+        except (ValueError, LookupError, OverflowError, MemoryError):
+            return ""
+    return ", ".join(sorted(calls & {"GLOBAL", "STACK_GLOBAL", "REDUCE", "INST"}))
+
+
 def _damaged(path: Path, error: Exception) -> CheckpointError:
-    """Say that a file of torch.save cannot be read."""
+    """Say that a file cannot be read."""
+    # The first sentence says it; torch appends advice to its developers.
+    reason = str(error).strip().split("\n")[0].split(". ")[0].rstrip(".")
+    told = re.search(r"WeightsUnpickler error: (.+)", str(error))
+    reason = told[1].strip() if told else reason or type(error).__name__
     return CheckpointError(
-        f"{path} is damaged or not complete ({_first_line(error)}): download or copy "
-        "it again."
+        f"{path} is damaged, not complete, or no weights file ({reason[:160]}): "
+        "download or copy it again."
     )
-
-
-def _forbidden(error: Exception) -> str:
-    """Return the part of torch's refusal that names what the pickle asks for."""
-    for line in str(error).splitlines():
-        start = line.find("GLOBAL ")
-        if start >= 0:
-            return " ".join(line[start:].split()[:2])
-    return _first_line(error)
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of an error, cut to a readable length."""
-    lines = str(error).splitlines()
-    text = lines[0].strip() if lines else ""
-    return text[:160].rstrip(". ") or type(error).__name__
 
 
 def _tensors(path: Path, content: Mapping[Any, object]) -> StateDict:
@@ -215,13 +233,13 @@ def _renamed(weights: StateDict, expected: Shapes) -> StateDict:
     """Drop what wrappers put before every name, where that makes names fit."""
     # torch.compile puts this wherever a compiled part begins.
     plain = {name.replace("_orig_mod.", ""): w for name, w in weights.items()}
-    readings = [weights, plain] if len(plain) == len(weights) else [weights]
-    first = next(iter(readings[-1]))
+    if len(plain) < len(weights):
+        plain = weights
+    readings = [plain]
+    first = next(iter(plain))
     for end, letter in enumerate(first, start=1):
-        prefix = first[:end]
-        if letter == "." and all(name.startswith(prefix) for name in readings[-1]):
-            whole = readings[1] if len(readings) > 1 else weights
-            readings.append({name[end:]: w for name, w in whole.items()})
+        if letter == "." and all(name.startswith(first[:end]) for name in plain):
+            readings.append({name[end:]: w for name, w in plain.items()})
     return max(readings, key=lambda reading: len(reading.keys() & expected.keys()))
 
 
