@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import threading
 from pathlib import Path
@@ -16,11 +17,13 @@ from hydra.core.singleton import Singleton
 from hydra.version import VersionBase
 from omegaconf import OmegaConf
 
-from napari_sam2.build import build_model, registered_shapes
+from napari_sam2.build import _CLASSES, build_model, registered_shapes
 from napari_sam2.checkpoints import find_model, registered_models
 from napari_sam2.composition import composed
+from napari_sam2.config_check import type_of
 from napari_sam2.devices import available_devices, choose_device, choose_precision
 from napari_sam2.errors import CheckpointError, ConfigError
+from napari_sam2.model.mask_decoder import MaskDecoder
 from napari_sam2.model.sam2 import Sam2
 
 if TYPE_CHECKING:
@@ -232,10 +235,25 @@ def test_a_relative_path_and_one_in_the_home_folder(
     assert micro(config="~/mine.yaml").image_size == 128
 
 
+@pytest.mark.parametrize(
+    "kind", sorted({*_CLASSES.values(), MaskDecoder}, key=lambda kind: kind.__name__)
+)
+def test_every_constructor_says_what_its_parameters_are(kind: type) -> None:
+    for name in inspect.signature(kind).parameters:
+        hint = type_of(kind, name, _CLASSES)
+        assert hint is not Any
+        assert not isinstance(hint, str) or (kind, name) == (MaskDecoder, "transformer")
+
+
 @pytest.mark.parametrize("config", ["absent.yaml", "sam2.1_hiera_huge", Path("x.yaml")])
 def test_a_configuration_that_is_not_there(config: str | Path) -> None:
     with pytest.raises(ConfigError, match="Registered are"):
         build_model(config, checkpoint=None)
+
+
+def test_the_file_of_a_registered_model_has_its_weights() -> None:
+    with pytest.raises(CheckpointError, match="no published weights for micro"):
+        build_model(find_model("micro").config, device="cpu")
 
 
 def test_a_folder_is_no_configuration(tmp_path: Path) -> None:

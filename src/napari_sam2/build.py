@@ -168,7 +168,7 @@ def _locate(config: str | Path | None) -> tuple[Path, RegisteredModel | None]:
         path = Path(config).expanduser()
         try:
             if path.is_file():
-                return path.absolute(), None
+                return path.absolute(), _registered_at(path)
             if path.is_dir():
                 raise ConfigError(f"{path} is a folder: give one of its YAML files.")
         except OSError as error:
@@ -177,6 +177,12 @@ def _locate(config: str | Path | None) -> tuple[Path, RegisteredModel | None]:
             ) from error
     registered = find_model(str(config))
     return registered.config, registered
+
+
+def _registered_at(path: Path) -> RegisteredModel | None:
+    """Return the registered model whose YAML is at a path, if one is."""
+    whole = path.resolve()
+    return next((m for m in registered_models() if m.config.resolve() == whole), None)
 
 
 def _weights_file(

@@ -102,8 +102,11 @@ def _in_full(path: Path, overrides: Sequence[str]) -> list[str]:
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     folders = [path.parent]
     for override in parsed:
-        if re.match(r"hydra([./@]|$)", override.key_or_group):
-            if override.key_or_group != "hydra.searchpath":
+        key = override.key_or_group
+        if re.match(r"/?hydra([./@]|$)", key) or re.match(
+            "hydra", override.package or ""
+        ):
+            if key != "hydra.searchpath":
                 raise ConfigError(
                     f"the override {override.input_line!r} configures Hydra itself: "
                     "refused; only hydra.searchpath may be set."

@@ -34,7 +34,7 @@ _MOST_CHARACTERS = 1_000_000
 _MOST_VALUES = 20_000  # the official files have about a hundred
 _LARGEST = 1_000_000  # no size, count or temperature in a network comes near
 _MOST_LAYERS = 512  # the largest official trunk has 48
-_COUNTS = ("num_layers", "stages", "num_maskmem")
+_COUNTS = ("num_layers", "stages", "num_maskmem", "iou_head_depth")
 
 # Sizes of which zero is none; the other whole numbers may be zero.
 _POSITIVE = re.compile(
@@ -261,6 +261,9 @@ def check_keys(
 def type_of(kind: type, parameter: str, classes: Mapping[str, type]) -> Any:
     """Return the type that a constructor parameter is annotated with.
 
+    An annotation with classes that no configuration can name is returned as a text,
+    which no value fits.
+
     Parameters
     ----------
     kind : type
@@ -269,7 +272,7 @@ def type_of(kind: type, parameter: str, classes: Mapping[str, type]) -> Any:
         The name of the parameter.
     classes : mapping of str to type
         Classes that annotations may name besides those that the module of `kind`
-        imports: some are imported for type checking only.
+        imports at run time.
     """
     names = {
         **vars(collections.abc),
@@ -279,7 +282,10 @@ def type_of(kind: type, parameter: str, classes: Mapping[str, type]) -> Any:
     }
     annotation = inspect.signature(kind).parameters[parameter].annotation
     annotated = types.SimpleNamespace(__annotations__={parameter: annotation})
-    return typing.get_type_hints(annotated, names)[parameter]
+    try:
+        return typing.get_type_hints(annotated, names)[parameter]
+    except NameError:
+        return annotation
 
 
 def _fits(value: object, hint: Any, classes: Mapping[str, type]) -> bool:
