@@ -1,0 +1,460 @@
+"""The predictor: joins the network, which forgets, and the session, which remembers.
+
+Shapes: ``B`` batch of objects, ``C`` image channels, ``S`` input size.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+import torch
+
+from napari_sam2.data.contrast import Contrast, estimate_contrast
+from napari_sam2.data.source import as_frame_source
+from napari_sam2.errors import PromptError
+from napari_sam2.inference.features import FeatureCache
+from napari_sam2.inference.image import LOGIT_LIMIT, ImagePredictor
+from napari_sam2.inference.masks import FrameMasks, MaskCleaning
+from napari_sam2.inference.memory import MemoryRules
+from napari_sam2.inference.options import PredictorOptions
+from napari_sam2.inference.preprocess import preprocess, prompt_tensors
+from napari_sam2.inference.results import FrameResult, PackedMask
+from napari_sam2.inference.schedule import Direction, passes
+from napari_sam2.inference.session import ObjectTrack, Pending, Session
+from napari_sam2.inference.tracking import FrameTracker
+from napari_sam2.model.records import ImageFeatures, ObjectMasks, View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from napari_sam2.data.source import FrameSource
+    from napari_sam2.data.stack import LazyArray
+    from napari_sam2.inference.prompt import Prompt
+    from napari_sam2.model.sam2 import Sam2
+
+
+class VideoPredictor:
+    """Carries objects through a stack: prompts in, masks out.
+
+    Holds the network and options, nothing that changes: all that does is the session.
+
+    Parameters
+    ----------
+    model : Sam2
+        The network, as `build_model` gives it.
+    options : PredictorOptions, optional
+        Defaults, with what the configuration of a published predictor asks for.
+    """
+
+    def __init__(self, model: Sam2, options: PredictorOptions | None = None) -> None:
+        if options is None:
+            published = getattr(model, "predictor_options", None) or {}
+            options = PredictorOptions.from_published(published)
+        self.model = model.eval()
+        self.options = options
+
+    def start(
+        self,
+        frames: FrameSource | LazyArray,
+        *,
+        contrast: Contrast | tuple[float, float] | None = None,
+    ) -> Session:
+        """Start a session on a stack.
+
+        Parameters
+        ----------
+        frames : FrameSource or array
+            ``(T, Y, X)``, ``(T, Y, X, 3)`` or one image, as numpy, dask or zarr; or a
+            `FrameSource`, whose frames may have another resolution than its
+            ``frame_shape``, in which prompts and masks are counted.
+        contrast : Contrast or (low, high), optional
+            Values that become black and white, on all frames; percentiles of the
+            stack if absent, and 0 and 255 for uint8 RGB.
+
+        Raises
+        ------
+        ImageError
+            If the array cannot be frames.
+        """
+        source = as_frame_source(frames)
+        if not isinstance(contrast, Contrast):
+            contrast = estimate_contrast(source, limits=contrast)
+        options = self.options
+        return Session(
+            source,
+            contrast,
+            input_size=self.model.image_size,
+            logits_size=self.model.logits_size,
+            rules=self._memory_rules(),
+            cleaning=MaskCleaning(
+                options.overlap, options.fill_holes, options.drop_specks
+            ),
+            features=FeatureCache(options.feature_cache),
+        )
+
+    def add_prompt(
+        self, session: Session, *, frame: int, object_id: int, prompt: Prompt
+    ) -> FrameMasks:
+        """Give an object a prompt on a frame, in place of the one it has there.
+
+        The object is added if the session does not have it. Returns the masks of the
+        frame. The frame conditions from then on, and what was tracked between the
+        nearest prompted or approved frames on both sides becomes stale.
+
+        Raises
+        ------
+        PromptError
+            If the frame does not exist or the prompt does not fit it; the session is
+            as it was.
+        """
+        frame = session.check_frame(frame)
+        object_id = session.check_object_id(object_id)
+        prompt.check(session.frame_shape)
+        if session.has_object(object_id):
+            track = session.track(object_id)
+        else:
+            track = session.new_track(object_id)
+        pending = self._prompted(session, track, frame, prompt)
+        if not session.has_object(object_id):
+            session.add_track(track)
+        track.pending[frame] = pending
+        if pending.conditions:
+            track.prompts[frame] = prompt
+            track.approved.discard(frame)
+            track.stale.discard(frame)
+        track.note_change(frame)
+        return self._masks(session, frame)
+
+    def remove_prompt(
+        self, session: Session, *, frame: int, object_id: int
+    ) -> FrameMasks:
+        """Take the prompt of an object on a frame back.
+
+        The frame is to be tracked from the object's other prompts, and so is what was
+        tracked between the nearest prompted or approved frames. Returns the masks
+        that are left on the frame.
+
+        Raises
+        ------
+        PromptError
+            If there is no such prompt.
+        """
+        frame = session.check_frame(frame)
+        track = session.track(object_id)
+        if frame not in track.prompts:
+            prompted = ", ".join(map(str, sorted(track.prompts))) or "none"
+            raise PromptError(
+                f"Object {object_id} has no prompt on frame {frame}; its prompted "
+                f"frames: {prompted}."
+            )
+        del track.prompts[frame]
+        track.approved.discard(frame)
+        track.pending.pop(frame, None)
+        track.bank.conditioning.pop(frame, None)
+        track.visited.pop(frame, None)
+        track.results.drop(frame)
+        track.note_change(frame)
+        if track.prompts:
+            track.stale.add(frame)
+        return self._masks(session, frame)
+
+    def remove_object(self, session: Session, *, object_id: int) -> None:
+        """Forget an object with all its prompts, masks and memories."""
+        session.remove_track(object_id)
+
+    def propagate(
+        self,
+        session: Session,
+        *,
+        direction: Direction = "forward",
+        frames: tuple[int, int] | None = None,
+        object_ids: int | Iterable[int] | None = None,
+    ) -> Iterator[FrameMasks]:
+        """Track objects through the stack, yielding each frame when it is done.
+
+        What is missing or stale is computed, from the nearest prompted or approved
+        frames; if nothing is, everything in reach is tracked again. Prompted and
+        approved frames are never written. The session may be changed between two
+        frames, and the iteration may be left at any of them.
+
+        Parameters
+        ----------
+        session : Session
+            With at least one prompt.
+        direction : {"forward", "backward", "both"}
+            Both is forward, then backward; a frame between two prompted or approved
+            ones is then tracked from the nearer.
+        frames : tuple of int, optional
+            First and last frame, inclusive: all in it is tracked anew. Forward begins
+            at the first, backward at the last.
+        object_ids : int or iterable of int, optional
+            Objects to track, all if absent.
+
+        Yields
+        ------
+        FrameMasks
+            Every object wanted that has a result there.
+
+        Raises
+        ------
+        PromptError
+            If there is nothing to track, or the range does not exist.
+        """
+        if direction not in get_args(Direction):
+            raise ValueError(
+                f"direction must be forward, backward or both, got {direction!r}"
+            )
+        if object_ids is not None:
+            object_ids = tuple(t.object_id for t in session.tracks(object_ids))
+        if not any(t.prompts for t in session.tracks(object_ids)):
+            raise PromptError("There is nothing to propagate: add a prompt first.")
+        span = self._span(session, frames)
+        run = (
+            self._propagate_published
+            if self.options.published_schedule
+            else self._propagate
+        )
+        return run(session, direction, span, object_ids, every_frame=frames is not None)
+
+    @torch.no_grad()
+    def image(
+        self,
+        frame: np.ndarray,
+        *,
+        contrast: Contrast | tuple[float, float] | None = None,
+    ) -> ImagePredictor:
+        """Encode a single image ``(H, W)`` or ``(H, W, 3)`` to put prompts to.
+
+        Parameters
+        ----------
+        frame : ndarray
+            Any real type; uint8 RGB is taken as it is.
+        contrast : Contrast or (low, high), optional
+            Values that become black and white; percentiles if absent.
+        """
+        source = as_frame_source(frame)
+        if len(source) != 1:
+            raise ValueError(
+                f"image takes one image, got {len(source)} frames: use start"
+            )
+        if not isinstance(contrast, Contrast):
+            contrast = estimate_contrast(source, limits=contrast)
+        height, width = source.frame_shape
+        view = View.whole((height, width), self.model.image_size)
+        features = self._encode(source[0], contrast, view)
+        return ImagePredictor(
+            self.model, features, (height, width), self.options.stability()
+        )
+
+    def _propagate(
+        self,
+        session: Session,
+        direction: Direction,
+        span: tuple[int, int],
+        object_ids: tuple[int, ...] | None,
+        *,
+        every_frame: bool,
+    ) -> Iterator[FrameMasks]:
+        """Run the passes of a call; see `propagate`."""
+        tracker = self._tracker(session)
+        tracks = session.tracks(object_ids)
+        for plan in passes(tracks, direction, span, every_frame=every_frame):
+            shown = False
+            before: frozenset[int] = frozenset()
+            for frame in _order(span, backward=plan.backward):
+                wanted = _present(session, object_ids)
+                due = [track for track in wanted if plan.tracks(track, frame)]
+                if due:
+                    tracker.track(due, frame, backward=plan.backward)
+                elif not any(
+                    plan.shows(track, frame)
+                    or (track.object_id in before and frame in track.prompts)
+                    for track in wanted
+                ):
+                    before = frozenset()
+                    continue
+                before = frozenset(track.object_id for track in due)
+                shown = True
+                yield session.masks(frame, [track.object_id for track in wanted])
+            if not shown and not plan.backward:
+                yield from self._prompted_frames(session, span, object_ids)
+
+    def _prompted_frames(
+        self,
+        session: Session,
+        span: tuple[int, int],
+        object_ids: tuple[int, ...] | None,
+    ) -> Iterator[FrameMasks]:
+        """Yield the prompted frames of a pass that has nothing to track."""
+        first, last = span
+        prompted = {f for t in _present(session, object_ids) for f in t.prompts}
+        for frame in sorted(prompted):
+            if first <= frame <= last:
+                wanted = _present(session, object_ids)
+                yield session.masks(frame, [track.object_id for track in wanted])
+
+    def _propagate_published(
+        self,
+        session: Session,
+        direction: Direction,
+        span: tuple[int, int],
+        object_ids: tuple[int, ...] | None,
+        *,
+        every_frame: bool,
+    ) -> Iterator[FrameMasks]:
+        """Track every object on every frame of the call, as published."""
+        tracker = self._tracker(session)
+        start = min(f for t in session.tracks() for f in t.prompts)
+        ways = {"forward": [False], "backward": [True], "both": [False, True]}
+        for backward in ways[direction]:
+            first, last = span
+            if not every_frame:
+                first, last = (0, start) if backward else (start, last)
+            if backward and last == 0:
+                continue
+            tracker.settle(session.tracks())
+            for frame in _order((first, last), backward=backward):
+                wanted = _present(session, object_ids)
+                due = [t for t in wanted if frame not in t.bank.conditioning]
+                tracker.track(due, frame, backward=backward)
+                for track in wanted:
+                    track.visited[frame] = backward
+                yield session.masks(
+                    frame, [t.object_id for t in wanted], missing_as_absent=True
+                )
+
+    @torch.no_grad()
+    def _prompted(
+        self, session: Session, track: ObjectTrack, frame: int, prompt: Prompt
+    ) -> Pending:
+        """Predict what a prompt gives on a frame."""
+        model, tracker = self.model, self._tracker(session)
+        earlier = track.result(frame)
+        if self.options.published_schedule:
+            tracked = frame in track.visited
+            backward = track.visited.get(frame, False)
+            remembering = tracked
+            refines = earlier is not None
+        else:
+            tracked = earlier is not None and frame not in track.prompts
+            backward = earlier is not None and earlier.backward
+            remembering = earlier is not None and earlier.remembering
+            known = track.prompts.get(frame)
+            refines = (
+                earlier is not None
+                and earlier.present
+                and (known is None or prompt.extends(known))
+            )
+            tracker.settle([track])
+
+        features = tracker.features(frame)
+        tensors = prompt_tensors(prompt, session.view, model.logits_size, model.device)
+        masks: ObjectMasks
+        if tensors.mask is not None and model.use_mask_input_as_output_without_sam:
+            remembering = False
+            with model.autocast():
+                masks = model.masks_as_output(
+                    features, tensors.mask, stability=self.options.stability()
+                )
+        else:
+            embedding = None
+            if remembering and tensors.mask is None:
+                embedding = tracker.embedding(track, frame, backward=backward)
+            remembering = embedding is not None
+            prior = tensors.mask if tensors.prior is None else tensors.prior
+            if prior is None and refines and earlier is not None:
+                logits = torch.from_numpy(earlier.logits).to(model.device)[None, None]
+                prior = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+            with model.autocast():
+                if embedding is None:
+                    embedding = model.without_memory(features)
+                masks = model.predict_masks(
+                    embedding,
+                    features,
+                    tensors.points_xy,
+                    tensors.labels,
+                    prior,
+                    tracking=tracked and self.options.published_schedule,
+                    stability=self.options.stability(),
+                )
+        exact = None
+        if prompt.is_mask and self.options.exact_mask_prompts:
+            assert prompt.mask is not None
+            exact = PackedMask.pack(prompt.mask)
+        result = FrameResult(
+            logits=masks.logits[0, 0].float().cpu().numpy(),
+            view=session.view,
+            object_score=float(masks.object_score[0]),
+            predicted_iou=float(masks.iou[0]),
+            remembering=remembering,
+            backward=backward,
+            exact=exact,
+        )
+        conditions = self.options.corrections_condition or not tracked
+        return Pending(result, masks.pointer, conditions)
+
+    def _masks(self, session: Session, frame: int) -> FrameMasks:
+        absent = self.options.published_schedule
+        return session.masks(frame, missing_as_absent=absent)
+
+    def _encode(
+        self, pixels: np.ndarray, contrast: Contrast, view: View
+    ) -> ImageFeatures:
+        """Encode a frame."""
+        model = self.model
+        image = preprocess(pixels, contrast, view.input_size, model.device)
+        with torch.no_grad(), model.autocast():
+            return model.encode_image(image, view)
+
+    def _tracker(self, session: Session) -> FrameTracker:
+        def encode(frame: int) -> ImageFeatures:
+            return self._encode(session.frames[frame], session.contrast, session.view)
+
+        return FrameTracker(self.model, self.options, session, encode)
+
+    def _memory_rules(self) -> MemoryRules:
+        model, options = self.model, self.options
+        limit = options.max_conditioning_frames
+        if limit is None and model.max_cond_frames_in_attn != -1:
+            limit = model.max_cond_frames_in_attn
+        return MemoryRules(
+            num_maskmem=model.num_maskmem,
+            max_conditioning_frames=limit,
+            stride=model.memory_temporal_stride_for_eval,
+            max_pointers=(
+                model.max_obj_ptrs_in_encoder if model.use_obj_ptrs_in_encoder else 0
+            ),
+            past_pointers_only=model.only_obj_ptrs_in_the_past_for_eval,
+            signed_distances=model.use_signed_tpos_enc_to_obj_ptrs,
+            keep_all=options.keep_memories == "all",
+            keep_stale=options.published_schedule,
+        )
+
+    def _span(
+        self, session: Session, frames: tuple[int, int] | None
+    ) -> tuple[int, int]:
+        """Check a range of frames."""
+        if frames is None:
+            return 0, session.num_frames - 1
+        first, last = (session.check_frame(frame) for frame in frames)
+        if first > last:
+            raise PromptError(
+                f"The range of frames {first} to {last} is empty: give the lower "
+                "frame first, also backward."
+            )
+        return first, last
+
+
+def _order(span: tuple[int, int], *, backward: bool) -> range:
+    first, last = span
+    return range(last, first - 1, -1) if backward else range(first, last + 1)
+
+
+def _present(
+    session: Session, object_ids: tuple[int, ...] | None
+) -> list[ObjectTrack]:
+    """Return the objects wanted that are still part of the session."""
+    if object_ids is None:
+        return session.tracks()
+    return session.tracks([i for i in object_ids if session.has_object(i)])

@@ -1,0 +1,101 @@
+"""From frames and prompts to what the network takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_sam2.model.prompt_encoder import BOX_FIRST, BOX_LAST
+from napari_sam2.model.sam2 import PROMPTED_LOGIT, resize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_sam2.data.contrast import Contrast
+    from napari_sam2.inference.prompt import Prompt
+    from napari_sam2.model.records import View
+
+PIXEL_MEAN = (0.485, 0.456, 0.406)
+PIXEL_STD = (0.229, 0.224, 0.225)
+
+
+def preprocess(
+    frame: NDArray[np.generic], contrast: Contrast, size: int, device: torch.device
+) -> Tensor:
+    """Turn a frame ``(H, W)`` or ``(H, W, 3)`` into the input ``(1, 3, S, S)``.
+
+    Contrast to 0..1, bilinear resizing with antialiasing, then ImageNet's mean and
+    deviation. A frame of S x S pixels is not resampled.
+    """
+    colours = torch.from_numpy(contrast.apply(frame)).to(device)
+    image = colours.permute(2, 0, 1)[None]  # (H, W, 3) -> (1, 3, H, W)
+    if image.shape[-2:] != (size, size):
+        image = resize(image, (size, size), antialias=True)
+    mean = image.new_tensor(PIXEL_MEAN)[:, None, None]
+    std = image.new_tensor(PIXEL_STD)[:, None, None]
+    return (image - mean) / std
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PromptTensors:
+    """A prompt as the network takes it, for a batch of one object.
+
+    Attributes
+    ----------
+    points_xy, labels : Tensor, optional
+        ``(1, N, 2)`` in input pixels and ``(1, N)``; a box is two points, first.
+    mask : Tensor, optional
+        ``(1, 1, S, S)``, 0 or 1: the mask that is the result.
+    prior : Tensor, optional
+        ``(1, 1, h, w)`` logits: the mask that points refine.
+    """
+
+    points_xy: Tensor | None
+    labels: Tensor | None
+    mask: Tensor | None
+    prior: Tensor | None
+
+
+def prompt_tensors(
+    prompt: Prompt, view: View, logits_size: int, device: torch.device
+) -> PromptTensors:
+    """Turn a prompt in frame pixels into tensors in the input pixels of a view."""
+    points, labels = prompt.points, prompt.labels
+    if prompt.box is not None:
+        points = np.concatenate([prompt.box.reshape(2, 2), points])
+        labels = np.concatenate([[BOX_FIRST, BOX_LAST], labels])
+    points_xy = labels_tensor = None
+    if len(points):
+        corner = np.array([view.x0, view.y0], np.float32)
+        scale = view.input_size / np.array([view.width, view.height], np.float32)
+        xy = ((points - corner) * scale).astype(np.float32)
+        points_xy = torch.from_numpy(xy)[None].to(device)
+        labels_tensor = torch.from_numpy(labels)[None].to(device)
+    mask = prior = None
+    if prompt.mask is not None:
+        size = view.input_size
+        resized = resize_mask(prompt.mask, view, size, device)
+        if prompt.is_mask:
+            mask = resized
+        else:
+            logits = resized * (2 * PROMPTED_LOGIT) - PROMPTED_LOGIT
+            prior = resize(logits, (logits_size, logits_size), antialias=True)
+    return PromptTensors(points_xy, labels_tensor, mask, prior)
+
+
+def resize_mask(
+    mask: NDArray[np.bool_], view: View, size: int, device: torch.device
+) -> Tensor:
+    """Resize a frame's mask ``(H, W)`` to 0 and 1 in ``(1, 1, size, size)``."""
+    rows = slice(view.y0, view.y0 + view.height)
+    columns = slice(view.x0, view.x0 + view.width)
+    window = torch.from_numpy(np.ascontiguousarray(mask[rows, columns])).to(device)
+    image = window.float()[None, None]
+    if window.shape != (size, size):
+        image = F.interpolate(image, size=(size, size), mode="bilinear", antialias=True)
+    return (image >= 0.5).float()

@@ -1,0 +1,207 @@
+"""Results of objects on frames, kept small whatever the length of the stack."""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_sam2.model.records import View
+
+_FAR_BELOW = -10.0  # logit given back where a mask certainly is not
+_CUT = -6.0  # logits below are not kept
+_SPOOL_BYTES = 8 * 2**20  # compressed logits in memory before they go to a file
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedMask:
+    """A bool mask ``(H, W)`` in few bytes."""
+
+    shape: tuple[int, int]
+    bits: bytes = field(repr=False)
+
+    @classmethod
+    def pack(cls, mask: NDArray[np.bool_]) -> PackedMask:
+        """Compress a mask ``(H, W)``."""
+        packed = zlib.compress(np.packbits(mask).tobytes(), level=1)
+        return cls((mask.shape[0], mask.shape[1]), packed)
+
+    def unpack(self) -> NDArray[np.bool_]:
+        """Return the mask ``(H, W)``."""
+        bits = np.frombuffer(zlib.decompress(self.bits), np.uint8)
+        count = self.shape[0] * self.shape[1]
+        return np.unpackbits(bits, count=count).view(bool).reshape(self.shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameResult:
+    """What is known of one object on one frame.
+
+    Attributes
+    ----------
+    logits : ndarray
+        Low-resolution mask logits ``(h, w)`` float32.
+    view : View
+        The part of the frame that the logits lie on.
+    object_score : float
+        Logit that the object is in the frame.
+    predicted_iou : float
+        IoU that the network expects of its mask; 1 for painted masks.
+    remembering : bool
+        Whether memories of other frames took part.
+    backward : bool
+        Direction of the pass that tracked the frame; False if none did.
+    exact : PackedMask, optional
+        The mask at frame size that stands whatever the logits say: a painted or
+        approved one.
+    """
+
+    logits: NDArray[np.float32] = field(repr=False)
+    view: View
+    object_score: float
+    predicted_iou: float
+    remembering: bool = False
+    backward: bool = False
+    exact: PackedMask | None = None
+
+    @property
+    def present(self) -> bool:
+        """Whether the object is in the frame."""
+        return self.object_score > 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stored:
+    """A result whose logits lie cropped and compressed in the store's file."""
+
+    offset: int
+    length: int
+    box: tuple[int, int, int, int]
+    shape: tuple[int, int]
+    rest: FrameResult
+
+
+_NO_LOGITS = np.zeros((0, 0), np.float32)
+
+
+class ResultStore:
+    """The results of one object, by frame.
+
+    Parameters
+    ----------
+    lossless : bool
+        Keep logits whole in memory. Otherwise they are cropped to the object, rounded
+        to float16 and compressed, beyond a few megabytes in a temporary file, so that
+        memory hardly grows with the number of frames.
+    """
+
+    def __init__(self, *, lossless: bool = False) -> None:
+        self._lossless = lossless
+        self._kept: dict[int, FrameResult | _Stored] = {}
+        # Closed, and so deleted, with the store.
+        self._spool = tempfile.SpooledTemporaryFile(  # noqa: SIM115
+            max_size=_SPOOL_BYTES
+        )
+        self._end = 0
+
+    def __contains__(self, frame: int) -> bool:
+        return frame in self._kept
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def frames(self) -> list[int]:
+        """Return the frames that have a result, sorted."""
+        return sorted(self._kept)
+
+    def put(self, frame: int, result: FrameResult) -> None:
+        """Keep the result of a frame in place of any other."""
+        self._kept[frame] = result if self._lossless else self._compress(result)
+
+    def get(self, frame: int) -> FrameResult:
+        """Return the result of a frame."""
+        kept = self._kept[frame]
+        return kept if isinstance(kept, FrameResult) else self._expand(kept)
+
+    def summary(self, frame: int) -> FrameResult:
+        """Return the result of a frame, perhaps without its logits."""
+        kept = self._kept[frame]
+        return kept if isinstance(kept, FrameResult) else kept.rest
+
+    def drop(self, frame: int) -> None:
+        """Forget the result of a frame, if there is one."""
+        self._kept.pop(frame, None)
+
+    def _compress(self, result: FrameResult) -> _Stored:
+        logits = result.logits
+        box = bounding_box(logits > _CUT, margin=2)
+        y0, y1, x0, x1 = box
+        crop = logits[y0:y1, x0:x1].astype(np.float16)
+        data = zlib.compress(crop.tobytes(), level=1)
+        self._spool.seek(self._end)
+        self._spool.write(data)
+        offset, self._end = self._end, self._end + len(data)
+        shape = (logits.shape[0], logits.shape[1])
+        return _Stored(offset, len(data), box, shape, without_logits(result))
+
+    def _expand(self, stored: _Stored) -> FrameResult:
+        self._spool.seek(stored.offset)
+        data = zlib.decompress(self._spool.read(stored.length))
+        y0, y1, x0, x1 = stored.box
+        logits = np.full(stored.shape, _FAR_BELOW, np.float32)
+        crop = np.frombuffer(data, np.float16)
+        logits[y0:y1, x0:x1] = crop.reshape(y1 - y0, x1 - x0)
+        return with_logits(stored.rest, logits)
+
+
+def without_logits(result: FrameResult) -> FrameResult:
+    """Return the result with no logits."""
+    return with_logits(result, _NO_LOGITS)
+
+
+def with_logits(result: FrameResult, logits: NDArray[np.float32]) -> FrameResult:
+    """Return the result with other logits."""
+    return FrameResult(
+        logits=logits,
+        view=result.view,
+        object_score=result.object_score,
+        predicted_iou=result.predicted_iou,
+        remembering=result.remembering,
+        backward=result.backward,
+        exact=result.exact,
+    )
+
+
+def with_exact(result: FrameResult, mask: NDArray[np.bool_] | None) -> FrameResult:
+    """Return the result with a mask that stands, or without one."""
+    return FrameResult(
+        logits=result.logits,
+        view=result.view,
+        object_score=result.object_score,
+        predicted_iou=result.predicted_iou,
+        remembering=result.remembering,
+        backward=result.backward,
+        exact=None if mask is None else PackedMask.pack(mask),
+    )
+
+
+def bounding_box(
+    mask: NDArray[np.bool_], *, margin: int = 0
+) -> tuple[int, int, int, int]:
+    """Return y0, y1, x0, x1 (ends exclusive) around the True pixels; all 0 if none."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return 0, 0, 0, 0
+    height, width = mask.shape
+    return (
+        max(0, int(rows[0]) - margin),
+        min(height, int(rows[-1]) + 1 + margin),
+        max(0, int(columns[0]) - margin),
+        min(width, int(columns[-1]) + 1 + margin),
+    )

@@ -1,0 +1,99 @@
+"""Which objects are tracked on which frame of a pass: integers only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari_sam2.inference.session import ObjectTrack
+
+Direction = Literal["forward", "backward", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class PassPlan:
+    """One pass over the frames, in one direction.
+
+    Attributes
+    ----------
+    backward : bool
+        Whether the pass goes to lower frames.
+    other_way_too : bool
+        A pass in the other direction belongs to the same call, so that frames between
+        two anchors are tracked from the nearer one.
+    again : frozenset of int
+        Objects of which nothing is missing, and that are tracked again.
+    every_frame : bool
+        A range was asked for: all in it is tracked, and all in it is shown.
+    """
+
+    backward: bool
+    other_way_too: bool = False
+    again: frozenset[int] = frozenset()
+    every_frame: bool = False
+
+    def tracks(self, track: ObjectTrack, frame: int) -> bool:
+        """Return whether the pass tracks an object on a frame.
+
+        It does where the object has something to start from, the frame is neither
+        prompted nor approved, and its result is missing, stale, or asked for anew.
+        """
+        if not track.prompts or track.is_anchor(frame):
+            return False
+        anew = self.every_frame or track.object_id in self.again
+        if track.is_done(frame) and not anew:
+            return False
+        return self._reaches(track, frame)
+
+    def shows(self, track: ObjectTrack, frame: int) -> bool:
+        """Return whether a prompted frame is shown though nothing is tracked there.
+
+        It is where tracking starts or ends, or where nothing is ever tracked.
+        """
+        if frame not in track.prompts:
+            return False
+        if self.every_frame:
+            return True
+        beside = (frame - 1, frame + 1)
+        return any(f >= 0 and self.tracks(track, f) for f in beside)
+
+    def _reaches(self, track: ObjectTrack, frame: int) -> bool:
+        below, above = track.neighbours(frame)
+        start, end = (above, below) if self.backward else (below, above)
+        if start is None:
+            return False
+        if end is None or not self.other_way_too:
+            return True
+        near, far = abs(frame - start), abs(end - frame)
+        return near < far if self.backward else near <= far
+
+
+def passes(
+    tracks: Iterable[ObjectTrack],
+    direction: Direction,
+    frames: tuple[int, int],
+    *,
+    every_frame: bool,
+) -> list[PassPlan]:
+    """Return the passes of a call, forward first.
+
+    Objects of which something is missing or stale have just that computed. If there
+    is no such object, all are tracked again.
+    """
+    both = direction == "both"
+    ways = [False, True] if both else [direction == "backward"]
+    plans = [PassPlan(way, both, every_frame=every_frame) for way in ways]
+    tracks = list(tracks)
+    first, last = frames
+    if every_frame or any(
+        plan.tracks(track, frame)
+        for track in tracks
+        for plan in plans
+        for frame in range(first, last + 1)
+    ):
+        return plans
+    again = frozenset(track.object_id for track in tracks)
+    return [PassPlan(plan.backward, both, again) for plan in plans]

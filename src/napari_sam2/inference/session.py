@@ -1,0 +1,436 @@
+"""A session: a stack of frames, its objects, and what was found and approved."""
+
+from __future__ import annotations
+
+import operator
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_sam2.errors import PromptError
+from napari_sam2.inference.masks import FrameMasks, MaskCleaning
+from napari_sam2.inference.memory import MemoryBank, MemoryRules
+from napari_sam2.inference.preprocess import resize_mask
+from napari_sam2.inference.results import (
+    FrameResult,
+    PackedMask,
+    ResultStore,
+    with_exact,
+)
+from napari_sam2.model.records import View
+from napari_sam2.model.sam2 import PROMPTED_LOGIT, resize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from napari_sam2.data.contrast import Contrast
+    from napari_sam2.data.source import FrameSource
+    from napari_sam2.inference.features import FeatureCache
+    from napari_sam2.inference.prompt import Prompt
+
+_LARGEST_ID = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pending:
+    """A prompted frame whose memory is still to be encoded.
+
+    Attributes
+    ----------
+    result : FrameResult
+        What the prompt gave.
+    pointer : Tensor
+        Object pointer ``(1, C)``.
+    conditions : bool
+        Whether the frame becomes a conditioning frame.
+    """
+
+    result: FrameResult
+    pointer: Tensor = field(repr=False)
+    conditions: bool
+
+
+@dataclass(slots=True)
+class ObjectTrack:
+    """One object through the stack.
+
+    Attributes
+    ----------
+    object_id : int
+        Its label.
+    bank : MemoryBank
+        What is remembered of it.
+    results : ResultStore
+        What was found of it.
+    prompts : dict
+        Its prompts, by frame.
+    approved : set
+        Frames that the user approved.
+    stale : set
+        Frames whose result is older than a prompt that bears on it.
+    pending : dict
+        Prompted frames whose memory is still to be encoded.
+    visited : dict
+        Frames that a published pass went over, and whether it went backward.
+    """
+
+    object_id: int
+    bank: MemoryBank
+    results: ResultStore
+    prompts: dict[int, Prompt] = field(default_factory=dict)
+    approved: set[int] = field(default_factory=set)
+    stale: set[int] = field(default_factory=set)
+    pending: dict[int, Pending] = field(default_factory=dict)
+    visited: dict[int, bool] = field(default_factory=dict)
+    _changed: dict[int, int] = field(default_factory=dict)
+    _revision: int = 0
+    _computed: dict[int, int] = field(default_factory=dict)
+
+    def anchors(self) -> list[int]:
+        """Return the frames that propagation never writes, sorted."""
+        return sorted(self.prompts.keys() | self.approved)
+
+    def neighbours(self, frame: int) -> tuple[int | None, int | None]:
+        """Return the nearest anchors below and above `frame`, itself excepted."""
+        anchors = self.anchors()
+        below, above = bisect_left(anchors, frame), bisect_right(anchors, frame)
+        return (
+            anchors[below - 1] if below else None,
+            anchors[above] if above < len(anchors) else None,
+        )
+
+    def is_anchor(self, frame: int) -> bool:
+        """Return whether `frame` is prompted or approved."""
+        return frame in self.prompts or frame in self.approved
+
+    def is_done(self, frame: int) -> bool:
+        """Return whether `frame` has a result that still stands."""
+        return frame in self.results and frame not in self.stale
+
+    def result(self, frame: int) -> FrameResult | None:
+        """Return the newest result of `frame`."""
+        if frame in self.pending:
+            return self.pending[frame].result
+        return self.results.get(frame) if frame in self.results else None
+
+    def write(self, frame: int, result: FrameResult) -> None:
+        """Keep a tracked result."""
+        self.results.put(frame, result)
+        self.stale.discard(frame)
+        self._computed[frame] = self._revision
+
+    def note_change(self, frame: int) -> None:
+        """Mark what depends on the prompt of `frame`, which was changed or removed."""
+        self._revision += 1
+        self._changed[frame] = self._revision
+        below, above = self.neighbours(frame)
+        self._mark(
+            f
+            for f in self.results.frames()
+            if f != frame
+            and (below is None or f > below)
+            and (above is None or f < above)
+        )
+
+    def note_release(self, frame: int) -> None:
+        """Mark what an approval shielded from the changes of prompts beyond it."""
+        below, above = self.neighbours(frame)
+        newest = max(
+            self._changed.get(f, 0) for f in (below, above, frame) if f is not None
+        )
+        self._mark(
+            f
+            for f in self.results.frames()
+            if (below is None or f > below)
+            and (above is None or f < above)
+            and self._computed.get(f, 0) < newest
+        )
+
+    def _mark(self, frames: Iterable[int]) -> None:
+        marked = [f for f in frames if not self.is_anchor(f)]
+        self.stale.update(marked)
+        if not self.bank.rules.keep_stale:
+            self.bank.forget(marked)
+
+
+class Session:
+    """A stack of frames in work; made by `VideoPredictor.start`.
+
+    Attributes
+    ----------
+    frames : FrameSource
+        The stack.
+    contrast : Contrast
+        How its values become 0 to 1.
+    """
+
+    def __init__(
+        self,
+        frames: FrameSource,
+        contrast: Contrast,
+        *,
+        input_size: int,
+        logits_size: int,
+        rules: MemoryRules,
+        cleaning: MaskCleaning,
+        features: FeatureCache,
+    ) -> None:
+        self.frames = frames
+        self.contrast = contrast
+        self.num_frames = len(frames)
+        height, width = frames.frame_shape
+        self.frame_shape = (int(height), int(width))
+        self.view = View.whole(self.frame_shape, input_size)
+        self.features = features
+        self._logits_size = logits_size
+        self._rules = rules
+        self._cleaning = cleaning
+        self._tracks: dict[int, ObjectTrack] = {}
+
+    def __repr__(self) -> str:
+        height, width = self.frame_shape
+        return (
+            f"<Session of {self.num_frames} frames, {width} x {height}, "
+            f"{len(self._tracks)} objects>"
+        )
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """Ids of all objects, in the order they were added."""
+        return tuple(self._tracks)
+
+    def prompts(self, object_id: int) -> dict[int, Prompt]:
+        """Return the prompts of an object, by frame."""
+        return dict(self.track(object_id).prompts)
+
+    def approved(self, object_id: int) -> list[int]:
+        """Return the approved frames of an object, sorted."""
+        return sorted(self.track(object_id).approved)
+
+    def done(self, object_id: int) -> list[int]:
+        """Return the frames with a result that still stands, sorted."""
+        track = self.track(object_id)
+        frames = set(track.results.frames()) | track.pending.keys()
+        return sorted(frames - track.stale)
+
+    def stale(self, object_id: int) -> list[int]:
+        """Return the frames to compute again, sorted.
+
+        They were tracked before a prompt that bears on them was added, changed or
+        removed. Prompted and approved frames are never among them.
+        """
+        return sorted(self.track(object_id).stale)
+
+    def approve(
+        self,
+        frames: int | Iterable[int],
+        object_ids: int | Iterable[int] | None = None,
+    ) -> None:
+        """Approve the masks of frames as they are: nothing will change them.
+
+        Parameters
+        ----------
+        frames : int or iterable of int
+            Frames to approve.
+        object_ids : int or iterable of int, optional
+            Objects, all that have a mask on the frame if absent.
+
+        Raises
+        ------
+        PromptError
+            If a frame has no result to approve; then nothing is approved.
+        """
+        approvals: list[tuple[ObjectTrack, int]] = []
+        for frame in self._frame_list(frames):
+            tracks = self.tracks(object_ids)
+            found = [t for t in tracks if t.result(frame) is not None]
+            if not found or (object_ids is not None and len(found) < len(tracks)):
+                missing = next((t.object_id for t in tracks if t not in found), None)
+                whose = "no object" if missing is None else f"object {missing}"
+                raise PromptError(
+                    f"Frame {frame} has no mask of {whose} to approve"
+                    + (": add objects first." if missing is None else ": propagate it.")
+                )
+            approvals += [(track, frame) for track in found]
+        for frame in {frame for _, frame in approvals}:
+            labels = self.masks(frame).labels()
+            for track, f in approvals:
+                if f == frame:
+                    self._approve(track, frame, labels == track.object_id)
+
+    def unapprove(
+        self,
+        frames: int | Iterable[int],
+        object_ids: int | Iterable[int] | None = None,
+    ) -> None:
+        """Let propagation write frames again; see `approve` for the parameters."""
+        for frame in self._frame_list(frames):
+            for track in self.tracks(object_ids):
+                if frame not in track.approved:
+                    continue
+                track.approved.discard(frame)
+                if frame in track.prompts or frame not in track.results:
+                    continue
+                track.results.put(frame, with_exact(track.results.get(frame), None))
+                track.note_release(frame)
+
+    def import_labels(
+        self,
+        frame: int,
+        labels: NDArray[np.integer],
+        object_ids: int | Iterable[int] | None = None,
+    ) -> None:
+        """Take masks made elsewhere as approved results.
+
+        Parameters
+        ----------
+        frame : int
+            Where they lie.
+        labels : ndarray
+            ``(H, W)`` integers, object ids.
+        object_ids : int or iterable of int, optional
+            Objects of the session to take, all if absent; one without a pixel is
+            taken as absent from the frame. Prompted frames stay as they are.
+        """
+        frame = self.check_frame(frame)
+        if np.shape(labels) != self.frame_shape:
+            raise PromptError(
+                f"The label image has shape {np.shape(labels)}, the frame "
+                f"{self.frame_shape} (rows, columns): give labels of the same shape."
+            )
+        for track in self.tracks(object_ids):
+            if frame in track.prompts:
+                continue
+            mask = np.asarray(labels) == track.object_id
+            score = PROMPTED_LOGIT if mask.any() else -PROMPTED_LOGIT
+            size = (self._logits_size, self._logits_size)
+            result = FrameResult(
+                logits=_mask_logits(mask, self.view, size),
+                view=self.view,
+                object_score=score,
+                predicted_iou=1.0,
+                exact=PackedMask.pack(mask),
+            )
+            track.write(frame, result)
+            track.approved.add(frame)
+
+    def masks(
+        self,
+        frame: int,
+        object_ids: int | Iterable[int] | None = None,
+        *,
+        missing_as_absent: bool = False,
+    ) -> FrameMasks:
+        """Return what is known of a frame.
+
+        Parameters
+        ----------
+        frame : int
+            Index of the frame.
+        object_ids : int or iterable of int, optional
+            Objects wanted, all if absent; those without a result are left out.
+        missing_as_absent : bool
+            Give objects without a result as absent ones instead.
+        """
+        frame = self.check_frame(frame)
+        found = [(t.object_id, t.result(frame)) for t in self.tracks(object_ids)]
+        if not missing_as_absent:
+            found = [(i, result) for i, result in found if result is not None]
+        return FrameMasks(
+            frame=frame,
+            frame_shape=self.frame_shape,
+            object_ids=tuple(i for i, _ in found),
+            cleaning=self._cleaning,
+            _results=tuple(result for _, result in found),
+        )
+
+    def track(self, object_id: int) -> ObjectTrack:
+        """Return an object, or raise `PromptError` if there is none of that id."""
+        if object_id not in self._tracks:
+            known = ", ".join(map(str, self._tracks)) or "none yet"
+            raise PromptError(
+                f"There is no object {object_id}; the session has: {known}."
+            )
+        return self._tracks[object_id]
+
+    def tracks(self, object_ids: int | Iterable[int] | None = None) -> list[ObjectTrack]:
+        """Return the objects of those ids, or all, in the order they were added."""
+        if object_ids is None:
+            return list(self._tracks.values())
+        if isinstance(object_ids, int | np.integer):
+            object_ids = (int(object_ids),)
+        wanted = {self.track(i).object_id for i in object_ids}
+        return [t for t in self._tracks.values() if t.object_id in wanted]
+
+    def new_track(self, object_id: int) -> ObjectTrack:
+        """Return a new object that is not yet part of the session."""
+        return ObjectTrack(
+            object_id,
+            bank=MemoryBank(self._rules),
+            results=ResultStore(lossless=self._rules.keep_all),
+        )
+
+    def add_track(self, track: ObjectTrack) -> None:
+        """Make a new object part of the session."""
+        self._tracks[track.object_id] = track
+
+    def remove_track(self, object_id: int) -> None:
+        """Forget an object."""
+        del self._tracks[self.track(object_id).object_id]
+
+    def has_object(self, object_id: int) -> bool:
+        """Return whether there is an object of that id."""
+        return object_id in self._tracks
+
+    def check_frame(self, frame: int) -> int:
+        """Return a frame's index as int, or raise `PromptError` if out of range."""
+        index = operator.index(frame)
+        if not 0 <= index < self.num_frames:
+            raise PromptError(
+                f"Frame {frame} does not exist: the stack has {self.num_frames} "
+                f"frames, 0 to {self.num_frames - 1}."
+            )
+        return index
+
+    def check_object_id(self, object_id: int) -> int:
+        """Return an object id as int, or raise `PromptError` if it is no label."""
+        index = operator.index(object_id)
+        if not 1 <= index <= _LARGEST_ID:
+            raise PromptError(
+                f"Object id {object_id} cannot be a label: use an integer from 1 to "
+                f"{_LARGEST_ID} (0 is the background)."
+            )
+        return index
+
+    def _approve(
+        self, track: ObjectTrack, frame: int, mask: NDArray[np.bool_]
+    ) -> None:
+        track.approved.add(frame)
+        track.stale.discard(frame)
+        if frame in track.prompts:
+            pending = track.pending.get(frame)
+            if pending is not None:
+                result = with_exact(pending.result, mask)
+                track.pending[frame] = replace(pending, result=result)
+        if frame in track.results:
+            track.results.put(frame, with_exact(track.results.get(frame), mask))
+
+    def _frame_list(self, frames: int | Iterable[int]) -> list[int]:
+        if isinstance(frames, int | np.integer):
+            frames = (int(frames),)
+        return sorted({self.check_frame(frame) for frame in frames})
+
+
+def _mask_logits(
+    mask: NDArray[np.bool_], view: View, size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Return the logits ``(h, w)`` that a mask ``(H, W)`` has at low resolution."""
+    binary = resize_mask(mask, view, view.input_size, torch.device("cpu"))
+    logits = binary * (2 * PROMPTED_LOGIT) - PROMPTED_LOGIT
+    return resize(logits, size, antialias=True)[0, 0].numpy()
