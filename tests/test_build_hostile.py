@@ -331,7 +331,8 @@ def test_weights_given_as_configuration(tmp_path: Path) -> None:
         ("model.image_size", None, "needs int"),
         ("model.image_size", [1024], "needs int"),
         ("model.image_size", {"a": 1}, "a mapping given"),
-        ("model.image_size", 10**9, "beyond any network, at most 1,000,000"),
+        ("model.image_size", 10**9, "beyond any network, at most 8,192"),
+        ("model.image_encoder.trunk.embed_dim", 10**9, "at most 1,000,000"),
         ("model.num_maskmem", -1, "model"),
         ("model.image_size", 0, "model"),
         ("model.image_size", -1024, "model"),
@@ -348,7 +349,21 @@ def test_weights_given_as_configuration(tmp_path: Path) -> None:
         ("model.image_encoder.trunk.embed_dim", 0, "model.image_encoder.trunk"),
         ("model.image_encoder.trunk.embed_dim", -16, "model.image_encoder.trunk"),
         ("model.image_encoder.trunk.embed_dim", 900_000, "model.image_encoder"),
-        ("model.memory_encoder.in_dim", 900_000, "parameters"),
+        ("model.memory_attention.layer.dropout", 1.5, "at most 1"),
+        ("model.memory_encoder.fuser.num_layers", -1, "must not be negative"),
+        ("model.memory_encoder.position_encoding.temperature", 0, "positive"),
+        ("model.image_encoder.trunk.q_stride", [2], "1 numbers given, needed are two"),
+        ("model.image_encoder.neck.position_encoding.strides", [0], "positive"),
+        (
+            "model.memory_attention.layer.cross_attention.kv_in_dim",
+            17,
+            "kv_in_dim is 17, but model.memory_encoder.out_dim is 16",
+        ),
+        (
+            "model.memory_encoder.mask_downsampler.embed_dim",
+            256,
+            "embed_dim is 256, but model.image_encoder.neck.d_model is 64",
+        ),
         ("model.image_encoder.trunk.stages", [1, 2, 900_000, 2], "at most"),
         ("model.memory_attention.num_layers", 900_000, "at most"),
         ("model.image_encoder.trunk.weights_path", "x.pt", "weights_path"),
@@ -361,6 +376,15 @@ def test_what_no_constructor_takes_is_named_with_its_place(
 ) -> None:
     put(micro, place, value)
     assert message in refused(tmp_path, yaml.safe_dump(micro))
+
+
+def test_a_network_that_no_machine_can_hold_is_not_built() -> None:
+    overrides = [
+        "image_encoder.trunk.embed_dim=16384",
+        "image_encoder.neck.backbone_channel_list=[131072,65536,32768,16384]",
+    ]
+    with pytest.raises(ConfigError, match="would have .* parameters"):
+        build_model("micro", checkpoint=None, device="cpu", overrides=overrides)
 
 
 def test_what_a_constructor_needs_is_named(

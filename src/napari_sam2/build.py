@@ -26,6 +26,7 @@ from napari_sam2.checkpoints import (
 )
 from napari_sam2.composition import composed, instantiated
 from napari_sam2.config_check import check_node, check_targets
+from napari_sam2.config_sizes import check_widths
 from napari_sam2.devices import choose_device, choose_precision
 from napari_sam2.errors import CheckpointError, ConfigError
 from napari_sam2.model.hiera import Hiera
@@ -227,6 +228,7 @@ def _read_config(
                 f"{_PREDICTOR_KEYS[key].__name__}."
             )
     check_node(node, _CLASSES, "model", {"sam_mask_decoder_extra_args": MaskDecoder})
+    check_widths(node, _CLASSES)
     return node, options
 
 

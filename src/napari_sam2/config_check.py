@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 import yaml  # type: ignore[import-untyped]
 
 from napari_sam2.config_references import check_reference, join, walk
+from napari_sam2.config_sizes import check_sizes
 from napari_sam2.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,17 +33,6 @@ _TAGS = frozenset(
 
 _MOST_CHARACTERS = 1_000_000
 _MOST_VALUES = 20_000  # the official files have about a hundred
-_LARGEST = 1_000_000  # no size, count or temperature in a network comes near
-_MOST_LAYERS = 512  # the largest official trunk has 48
-_COUNTS = ("num_layers", "stages", "num_maskmem", "iou_head_depth")
-
-# Sizes of which zero is none; the other whole numbers may be zero.
-_POSITIVE = re.compile(
-    r"(?:embed_|embedding_|in_|out_|kv_in_)?dim|dim_feedforward|d_model|stages|num_heads"
-    r"|num_pos_feats|backbone_channel_list|feat_sizes|image_size|kernel_size"
-    r"|window_pos_embed_bkg_spatial_size|(?:backbone_|total_|q_)?stride|downsample_rate"
-)
-
 _HYDRA = re.compile(r"(^|[\s/@.:])hydra([/@.:]|$)")
 _PACKAGE = re.compile(r"^\s*#\s*@\s*package\s+(\S+)", re.MULTILINE)
 
@@ -234,7 +224,7 @@ def _check_arguments(
                 f"{where}: {_described(value)} given, {kind.__name__} needs "
                 f"{_spelled(hint)}."
             )
-        _check_sizes(value, key, where)
+        check_sizes(key, value, where)
 
 
 def check_keys(
@@ -329,18 +319,6 @@ def _list_fits(
     if not sequence and origin is not tuple:
         return False
     return not arguments or all(_fits(v, arguments[0], classes) for v in value)
-
-
-def _check_sizes(value: object, key: str, place: str) -> None:
-    """Refuse numbers that no network has, before they fill the memory."""
-    most = _MOST_LAYERS if key in _COUNTS else _LARGEST
-    for where, item in walk(value, place):
-        if isinstance(item, int | float) and abs(item) > most:
-            raise ConfigError(
-                f"{where}: {item} is beyond any network, at most {most:,} is taken."
-            )
-        if isinstance(item, int) and item <= 0 and _POSITIVE.fullmatch(key):
-            raise ConfigError(f"{where}: {item} given, needed is a positive number.")
 
 
 def _described(value: object) -> str:
