@@ -79,9 +79,7 @@ class ImagePredictor:
         """
         prompt.check(self._frame_shape)
         model, features = self._model, self._features
-        tensors = prompt_tensors(
-            prompt, features.view, model.logits_size, model.device
-        )
+        tensors = prompt_tensors(prompt, features.view, model.logits_size, model.device)
         prior = tensors.prior
         if tensors.mask is not None:
             prior = tensors.mask * (2 * LOGIT_LIMIT) - LOGIT_LIMIT

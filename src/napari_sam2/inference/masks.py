@@ -121,7 +121,7 @@ class FrameMasks:
         """
         owner = self._owners(overlap or self.cleaning.overlap)
         dtype = np.uint16 if max(self.object_ids, default=0) < 2**16 else np.uint32
-        ids = np.array([*self.object_ids, 0], dtype)
+        ids: NDArray[np.unsignedinteger] = np.array([*self.object_ids, 0], dtype)
         return ids[owner]
 
     def _owners(self, overlap: Overlap) -> NDArray[np.int32]:

@@ -200,9 +200,7 @@ class MemoryBank:
         return select_memories(
             frame,
             backward=backward,
-            conditioning=[
-                f for f in self.conditioning if f != frame or f == own
-            ],
+            conditioning=[f for f in self.conditioning if f != frame or f == own],
             features=self.recent.keys(),
             pointers=self.pointers.keys(),
             num_frames=num_frames,

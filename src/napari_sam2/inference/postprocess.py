@@ -62,7 +62,7 @@ def positive_patch(logits: NDArray[np.float32], view: View) -> Patch:
     rows, top = _axis_weights(logits.shape[0], view.height, y0, y1)
     columns, left = _axis_weights(logits.shape[1], view.width, x0, x1)
     patch = rows @ logits[y0:y1, x0:x1] @ columns.T
-    return Patch(view.y0 + top, view.x0 + left, patch)
+    return Patch(view.y0 + top, view.x0 + left, patch.astype(np.float32, copy=False))
 
 
 def _axis_weights(

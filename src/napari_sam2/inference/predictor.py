@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-import numpy as np
 import torch
 
 from napari_sam2.data.contrast import Contrast, estimate_contrast
@@ -27,6 +26,8 @@ from napari_sam2.model.records import ImageFeatures, ObjectMasks, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    import numpy as np
 
     from napari_sam2.data.source import FrameSource
     from napari_sam2.data.stack import LazyArray
@@ -451,9 +452,7 @@ def _order(span: tuple[int, int], *, backward: bool) -> range:
     return range(last, first - 1, -1) if backward else range(first, last + 1)
 
 
-def _present(
-    session: Session, object_ids: tuple[int, ...] | None
-) -> list[ObjectTrack]:
+def _present(session: Session, object_ids: tuple[int, ...] | None) -> list[ObjectTrack]:
     """Return the objects wanted that are still part of the session."""
     if object_ids is None:
         return session.tracks()

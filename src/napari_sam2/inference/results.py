@@ -96,14 +96,16 @@ class ResultStore:
     Parameters
     ----------
     lossless : bool
-        Keep logits whole in memory. Otherwise they are cropped to the object, rounded
-        to float16 and compressed, beyond a few megabytes in a temporary file, so that
-        memory hardly grows with the number of frames.
+        Keep logits whole in memory. Otherwise all but the last are cropped to the
+        object and compressed, beyond a few megabytes in a temporary file, so that
+        memory hardly grows with the number of frames. Masks stay as they are to the
+        pixel: what is cropped lies away from them.
     """
 
     def __init__(self, *, lossless: bool = False) -> None:
         self._lossless = lossless
         self._kept: dict[int, FrameResult | _Stored] = {}
+        self._last: int | None = None
         # Closed, and so deleted, with the store.
         self._spool = tempfile.SpooledTemporaryFile(  # noqa: SIM115
             max_size=_SPOOL_BYTES
@@ -122,7 +124,12 @@ class ResultStore:
 
     def put(self, frame: int, result: FrameResult) -> None:
         """Keep the result of a frame in place of any other."""
-        self._kept[frame] = result if self._lossless else self._compress(result)
+        if not self._lossless and self._last is not None and self._last != frame:
+            last = self._kept.get(self._last)
+            if isinstance(last, FrameResult):
+                self._kept[self._last] = self._compress(last)
+        self._last = frame
+        self._kept[frame] = result
 
     def get(self, frame: int) -> FrameResult:
         """Return the result of a frame."""
@@ -142,7 +149,7 @@ class ResultStore:
         logits = result.logits
         box = bounding_box(logits > _CUT, margin=2)
         y0, y1, x0, x1 = box
-        crop = logits[y0:y1, x0:x1].astype(np.float16)
+        crop = np.ascontiguousarray(logits[y0:y1, x0:x1])
         data = zlib.compress(crop.tobytes(), level=1)
         self._spool.seek(self._end)
         self._spool.write(data)
@@ -155,7 +162,7 @@ class ResultStore:
         data = zlib.decompress(self._spool.read(stored.length))
         y0, y1, x0, x1 = stored.box
         logits = np.full(stored.shape, _FAR_BELOW, np.float32)
-        crop = np.frombuffer(data, np.float16)
+        crop = np.frombuffer(data, np.float32)
         logits[y0:y1, x0:x1] = crop.reshape(y1 - y0, x1 - x0)
         return with_logits(stored.rest, logits)
 

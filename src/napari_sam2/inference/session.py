@@ -359,7 +359,9 @@ class Session:
             )
         return self._tracks[object_id]
 
-    def tracks(self, object_ids: int | Iterable[int] | None = None) -> list[ObjectTrack]:
+    def tracks(
+        self, object_ids: int | Iterable[int] | None = None
+    ) -> list[ObjectTrack]:
         """Return the objects of those ids, or all, in the order they were added."""
         if object_ids is None:
             return list(self._tracks.values())
@@ -408,9 +410,7 @@ class Session:
             )
         return index
 
-    def _approve(
-        self, track: ObjectTrack, frame: int, mask: NDArray[np.bool_]
-    ) -> None:
+    def _approve(self, track: ObjectTrack, frame: int, mask: NDArray[np.bool_]) -> None:
         track.approved.add(frame)
         track.stale.discard(frame)
         if frame in track.prompts:

@@ -35,7 +35,7 @@ class PatchEmbed(nn.Module):
 
 
 def partition_windows(x: Tensor, window: int) -> Tensor:
-    """Cut ``(B, H, W, C)`` into ``(B n, window, window, C)``, zero-padded at the end."""
+    """Cut ``(B, H, W, C)`` into ``(B n, window, window, C)``, zero-padded."""
     batch, height, width, channels = x.shape
     pad_y, pad_x = -height % window, -width % window
     if pad_y or pad_x:
@@ -146,7 +146,8 @@ class MultiScaleBlock(nn.Module):
         else:
             x = self.attn(x)
         x = shortcut + self.drop_path(x)
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        out: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
+        return out
 
 
 class Hiera(nn.Module):
@@ -247,7 +248,7 @@ class Hiera(nn.Module):
         self.channel_list = widths[::-1] if return_interm_layers else [dim]
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Return the stage outputs ``(B, C, H, W)`` of ``(B, 3, S, S)``, large first."""
+        """Return each stage of ``(B, 3, S, S)`` as ``(B, C, H, W)``, large first."""
         x = self.patch_embed(image)
         x = x + self._position_embedding(x.shape[1], x.shape[2])
         outputs = []
@@ -264,4 +265,5 @@ class Hiera(nn.Module):
         window = self.pos_embed_window
         rows, columns = -(-height // window.shape[2]), -(-width // window.shape[3])
         tiled = window.tile(1, 1, rows, columns)[:, :, :height, :width]
-        return (stretched + tiled).permute(0, 2, 3, 1)
+        embedding: Tensor = stretched + tiled
+        return embedding.permute(0, 2, 3, 1)

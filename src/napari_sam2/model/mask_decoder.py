@@ -218,13 +218,13 @@ class MaskDecoder(nn.Module):
             ],
             dim=1,
         )  # (B, M, C / 8)
-        logits = (weights @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:])
+        logits = (weights @ upscaled.flatten(2)).view(
+            *weights.shape[:2], *upscaled.shape[-2:]
+        )
         iou = self.iou_prediction_head(iou_token)
         return DecodedMasks(logits, iou, mask_tokens, score)
 
-    def _upscale(
-        self, image: Tensor, high_res: tuple[Tensor, Tensor] | None
-    ) -> Tensor:
+    def _upscale(self, image: Tensor, high_res: tuple[Tensor, Tensor] | None) -> Tensor:
         """Upscale ``(B, C, H, W)`` to ``(B, C / 8, 4H, 4W)``."""
         if not self.use_high_res_features:
             out: Tensor = self.output_upscaling(image)

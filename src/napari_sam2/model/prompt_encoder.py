@@ -51,7 +51,8 @@ class PromptEncoder(nn.Module):
         self.embed_dim = embed_dim
         self.image_embedding_size = image_embedding_size
         self.input_image_size = input_image_size
-        self.mask_input_size = (4 * image_embedding_size[0], 4 * image_embedding_size[1])
+        height, width = image_embedding_size
+        self.mask_input_size = (4 * height, 4 * width)
         self.pe_layer = PositionEmbeddingRandom(embed_dim // 2)
         self.point_embeddings = nn.ModuleList(
             nn.Embedding(1, embed_dim) for _ in range(4)
@@ -70,7 +71,8 @@ class PromptEncoder(nn.Module):
 
     def dense_pe(self) -> Tensor:
         """Return the position encoding of the image embedding: ``(1, C, H, W)``."""
-        return self.pe_layer(self.image_embedding_size)[None]
+        encoding: Tensor = self.pe_layer(self.image_embedding_size)
+        return encoding[None]
 
     def forward(
         self, points_xy: Tensor, labels: Tensor, mask_logits: Tensor | None
@@ -109,9 +111,7 @@ class PromptEncoder(nn.Module):
         labels = torch.cat([labels, labels.new_full((len(labels), 1), PADDING)], dim=1)
         height, width = self.input_image_size
         position = self.pe_layer.encode(centred / centred.new_tensor([width, height]))
-        kinds = torch.cat(
-            [self.not_a_point_embed.weight]
-            + [embedding.weight for embedding in self.point_embeddings]
-        )
+        embeddings = (self.not_a_point_embed, *self.point_embeddings)
+        kinds = torch.cat([embedding.weight for embedding in embeddings])
         real = (labels != PADDING)[..., None]
         return torch.where(real, position, 0.0) + kinds[labels + 1]

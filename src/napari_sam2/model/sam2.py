@@ -317,7 +317,9 @@ class Sam2(nn.Module):
         memory_pos = where.flatten(1, 2).to(memory.dtype)
         if not pointers.shape[1]:
             return self._attend_tokens(features, memory, memory_pos, 0)
-        tokens = pointers.unflatten(2, (-1, self.mem_dim))  # (B, p, C / D, D)
+        tokens = pointers.view(
+            *pointers.shape[:2], -1, self.mem_dim
+        )  # (B, p, C / D, D)
         pointer_pos = self._pointer_positions(distances)[:, :, None].expand_as(tokens)
         count = tokens.shape[1] * tokens.shape[2]
         memory = torch.cat([memory, tokens.flatten(1, 2).to(memory.dtype)], dim=1)

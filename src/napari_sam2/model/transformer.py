@@ -74,7 +74,7 @@ class Attention(nn.Module):
 
     def _heads(self, x: Tensor) -> Tensor:
         """Split heads: ``(B, N, C)`` to ``(B, heads, N, D)``."""
-        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:2], self.num_heads, -1).transpose(1, 2)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attention proper and output projection, from heads to ``(B, N, C)``."""
@@ -271,7 +271,8 @@ class TwoWayTransformer(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return the updated tokens ``(B, N, C)`` and image ``(B, HW, C)``.
 
-        `image` is ``(B, C, H, W)``, `image_pe` ``(1, C, H, W)``, `tokens` ``(B, N, C)``.
+        `image` is ``(B, C, H, W)``, `image_pe` ``(1, C, H, W)``, `tokens`
+        ``(B, N, C)``.
         """
         image = image.flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, HW, C)
         image_pe = image_pe.flatten(2).transpose(1, 2)
