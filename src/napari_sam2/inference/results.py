@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _FAR_BELOW = -10.0  # logit given back where a mask certainly is not
 _CUT = -6.0  # logits below are not kept
-_SPOOL_BYTES = 8 * 2**20  # compressed logits in memory before they go to a file
+_SPOOL_BYTES = 2 * 2**20  # compressed logits in memory before they go to a file
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,9 +78,9 @@ class FrameResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Stored:
-    """A result whose logits lie cropped and compressed in the store's file."""
+    """A result whose logits lie cropped and compressed in a spool."""
 
-    offset: int
+    start: int
     length: int
     box: tuple[int, int, int, int]
     shape: tuple[int, int]
@@ -90,27 +90,48 @@ class _Stored:
 _NO_LOGITS = np.zeros((0, 0), np.float32)
 
 
+class Spool:
+    """Bytes put aside: beyond a few megabytes in a temporary file.
+
+    The file is deleted with this object, also if the process is killed.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115
+            max_size=_SPOOL_BYTES
+        )
+        self._end = 0
+
+    def append(self, data: bytes) -> int:
+        """Put bytes aside and return where they begin."""
+        start = self._end
+        self._file.seek(start)
+        self._file.write(data)
+        self._end = start + len(data)
+        return start
+
+    def read(self, start: int, length: int) -> bytes:
+        """Return bytes put aside."""
+        self._file.seek(start)
+        return self._file.read(length)
+
+
 class ResultStore:
     """The results of one object, by frame.
 
     Parameters
     ----------
-    lossless : bool
-        Keep logits whole in memory. Otherwise all but the last are cropped to the
-        object and compressed, beyond a few megabytes in a temporary file, so that
-        memory hardly grows with the number of frames. Masks stay as they are to the
-        pixel: what is cropped lies away from them.
+    spool : Spool, optional
+        Where the logits of all but the last result go, cropped to the object and
+        compressed, so that memory hardly grows with the number of frames. Masks stay
+        as they are to the pixel: what is cropped lies away from them. None: whole
+        logits stay in memory.
     """
 
-    def __init__(self, *, lossless: bool = False) -> None:
-        self._lossless = lossless
+    def __init__(self, spool: Spool | None) -> None:
+        self._spool = spool
         self._kept: dict[int, FrameResult | _Stored] = {}
         self._last: int | None = None
-        # Closed, and so deleted, with the store.
-        self._spool = tempfile.SpooledTemporaryFile(  # noqa: SIM115
-            max_size=_SPOOL_BYTES
-        )
-        self._end = 0
 
     def __contains__(self, frame: int) -> bool:
         return frame in self._kept
@@ -124,17 +145,20 @@ class ResultStore:
 
     def put(self, frame: int, result: FrameResult) -> None:
         """Keep the result of a frame in place of any other."""
-        if not self._lossless and self._last is not None and self._last != frame:
+        if self._spool is not None and self._last is not None and self._last != frame:
             last = self._kept.get(self._last)
             if isinstance(last, FrameResult):
-                self._kept[self._last] = self._compress(last)
+                self._kept[self._last] = _compress(last, self._spool)
         self._last = frame
         self._kept[frame] = result
 
     def get(self, frame: int) -> FrameResult:
         """Return the result of a frame."""
         kept = self._kept[frame]
-        return kept if isinstance(kept, FrameResult) else self._expand(kept)
+        if isinstance(kept, FrameResult):
+            return kept
+        assert self._spool is not None
+        return _expand(kept, self._spool)
 
     def summary(self, frame: int) -> FrameResult:
         """Return the result of a frame, perhaps without its logits."""
@@ -145,26 +169,24 @@ class ResultStore:
         """Forget the result of a frame, if there is one."""
         self._kept.pop(frame, None)
 
-    def _compress(self, result: FrameResult) -> _Stored:
-        logits = result.logits
-        box = bounding_box(logits > _CUT, margin=2)
-        y0, y1, x0, x1 = box
-        crop = np.ascontiguousarray(logits[y0:y1, x0:x1])
-        data = zlib.compress(crop.tobytes(), level=1)
-        self._spool.seek(self._end)
-        self._spool.write(data)
-        offset, self._end = self._end, self._end + len(data)
-        shape = (logits.shape[0], logits.shape[1])
-        return _Stored(offset, len(data), box, shape, without_logits(result))
 
-    def _expand(self, stored: _Stored) -> FrameResult:
-        self._spool.seek(stored.offset)
-        data = zlib.decompress(self._spool.read(stored.length))
-        y0, y1, x0, x1 = stored.box
-        logits = np.full(stored.shape, _FAR_BELOW, np.float32)
-        crop = np.frombuffer(data, np.float32)
-        logits[y0:y1, x0:x1] = crop.reshape(y1 - y0, x1 - x0)
-        return with_logits(stored.rest, logits)
+def _compress(result: FrameResult, spool: Spool) -> _Stored:
+    logits = result.logits
+    box = bounding_box(logits > _CUT, margin=2)
+    y0, y1, x0, x1 = box
+    crop = np.ascontiguousarray(logits[y0:y1, x0:x1])
+    data = zlib.compress(crop.tobytes(), level=1)
+    shape = (logits.shape[0], logits.shape[1])
+    return _Stored(spool.append(data), len(data), box, shape, without_logits(result))
+
+
+def _expand(stored: _Stored, spool: Spool) -> FrameResult:
+    data = zlib.decompress(spool.read(stored.start, stored.length))
+    y0, y1, x0, x1 = stored.box
+    logits = np.full(stored.shape, _FAR_BELOW, np.float32)
+    crop = np.frombuffer(data, np.float32)
+    logits[y0:y1, x0:x1] = crop.reshape(y1 - y0, x1 - x0)
+    return with_logits(stored.rest, logits)
 
 
 def without_logits(result: FrameResult) -> FrameResult:

@@ -18,6 +18,7 @@ from napari_sam2.inference.results import (
     FrameResult,
     PackedMask,
     ResultStore,
+    Spool,
     with_exact,
 )
 from napari_sam2.model.records import View
@@ -191,6 +192,7 @@ class Session:
         self._logits_size = logits_size
         self._rules = rules
         self._cleaning = cleaning
+        self._spool = Spool()
         self._tracks: dict[int, ObjectTrack] = {}
 
     def __repr__(self) -> str:
@@ -375,7 +377,7 @@ class Session:
         return ObjectTrack(
             object_id,
             bank=MemoryBank(self._rules),
-            results=ResultStore(lossless=self._rules.keep_all),
+            results=ResultStore(None if self._rules.keep_all else self._spool),
         )
 
     def add_track(self, track: ObjectTrack) -> None:
