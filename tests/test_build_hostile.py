@@ -352,6 +352,14 @@ def test_weights_given_as_configuration(tmp_path: Path) -> None:
         ("model.memory_attention.layer.dropout", 1.5, "at most 1"),
         ("model.memory_encoder.fuser.num_layers", -1, "must not be negative"),
         ("model.memory_encoder.position_encoding.temperature", 0, "positive"),
+        ("model.image_encoder.scalp", 0, "do not fit each other"),
+        ("model.image_encoder.scalp", 3, "do not fit each other"),
+        ("model.image_encoder.neck.fpn_interp_model", "x", "do not fit each other"),
+        ("model.image_encoder.neck.kernel_size", 3, "do not fit each other"),
+        ("model.image_encoder.trunk.num_heads", 3, "do not fit each other"),
+        ("model.image_encoder.trunk.q_pool", 2, "do not fit each other"),
+        ("model.memory_encoder.mask_downsampler.padding", 0, "do not fit each other"),
+        ("model.memory_encoder.fuser.layer.padding", 2, "do not fit each other"),
         ("model.image_encoder.trunk.q_stride", [2], "1 numbers given, needed are two"),
         ("model.image_encoder.neck.position_encoding.strides", [0], "positive"),
         (
@@ -383,7 +391,7 @@ def test_a_network_that_no_machine_can_hold_is_not_built() -> None:
         "image_encoder.trunk.embed_dim=16384",
         "image_encoder.neck.backbone_channel_list=[131072,65536,32768,16384]",
     ]
-    with pytest.raises(ConfigError, match="would have .* parameters"):
+    with pytest.raises(ConfigError, match=r"would have .* parameters"):
         build_model("micro", checkpoint=None, device="cpu", overrides=overrides)
 
 

@@ -40,6 +40,7 @@ from napari_sam2.model.memory_encoder import (
     MemoryEncoder,
 )
 from napari_sam2.model.position_encoding import PositionEmbeddingSine
+from napari_sam2.model.records import ImageFeatures, View
 from napari_sam2.model.sam2 import Sam2
 from napari_sam2.model.transformer import Attention, RoPEAttention
 
@@ -139,13 +140,15 @@ def build_model(
     node, predictor_options = _read_config(path, overrides)
     weights = _weights_file(path, registered, checkpoint, progress)
     _check_parameters(node)
-    model = _network(node, seed=seed, undisturbed=weights is not None)
+    model = _network(node, seed=seed, undisturbed=weights is not None).eval()
+    if overrides or registered is None:
+        _try_out(model)
     if weights is not None:
         load_weights(model, weights)
     cast("Any", model).predictor_options = predictor_options
     model.precision = dtype
     _log.info("built %s on %s, computing in %s", path.stem, target, dtype)
-    return _moved(model, target).eval()
+    return _moved(model, target)
 
 
 @cache
@@ -259,6 +262,47 @@ def _check_parameters(node: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"The network as configured would have {count:,} parameters, more than the "
             f"{_MOST_PARAMETERS:,} that can be meant."
+        )
+
+
+def _try_out(model: Sam2) -> None:
+    """Run the parts on a small image, to tell now which of them do not fit."""
+    stride, dim = model.backbone_stride, model.hidden_dim
+    size = 8 * stride
+    try:
+        with torch.no_grad():
+            # Not called as a module, which could mean compiling it.
+            pyramid = model.image_encoder.forward(torch.zeros(1, 3, size, size))
+            embedding = pyramid.features[-1]
+            _check_shape("the image encoder's last level", embedding, dim, 8)
+            if model.sam_mask_decoder.use_high_res_features:
+                fine, middle = pyramid.features[:2]
+                _check_shape("the image encoder's first level", fine, dim, 32)
+                _check_shape("the image encoder's second level", middle, dim, 16)
+            memory = model.memory_encoder(embedding, torch.zeros(1, 1, size, size))
+            _check_shape("the memory encoder's result", memory, model.mem_dim, 8)
+            if model.num_maskmem:
+                view = View(0, 0, size, size, size)
+                model.attend(
+                    ImageFeatures(embedding, pyramid.positions[-1], None, view),
+                    memory[:, None],
+                    torch.zeros(1, 1, dtype=torch.long),
+                    torch.zeros(1, 1, dim),
+                    torch.zeros(1, 1),
+                )
+    except (RuntimeError, ValueError, TypeError, LookupError) as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise ConfigError(
+            f"The parts of the network do not fit each other as configured: {reason}."
+        ) from error
+
+
+def _check_shape(what: str, result: torch.Tensor, channels: int, side: int) -> None:
+    """Raise an error unless a result is ``(1, channels, side, side)``."""
+    needed = (1, channels, side, side)
+    if result.shape != needed:
+        raise ValueError(
+            f"{what} has the shape {tuple(result.shape)}, needed is {needed}"
         )
 
 
