@@ -360,7 +360,7 @@ class VideoPredictor:
                 )
         else:
             embedding = None
-            if remembering and tensors.mask is None:
+            if remembering:
                 embedding = tracker.embedding(track, frame, backward=backward)
             remembering = embedding is not None
             prior = tensors.mask if tensors.prior is None else tensors.prior
@@ -376,7 +376,9 @@ class VideoPredictor:
                     tensors.points_xy,
                     tensors.labels,
                     prior,
-                    tracking=tracked and self.options.published_schedule,
+                    tracking=(
+                        tracked if self.options.published_schedule else remembering
+                    ),
                     stability=self.options.stability(),
                 )
         exact = None

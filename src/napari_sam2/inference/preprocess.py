@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from napari_sam2.model.prompt_encoder import BOX_FIRST, BOX_LAST
@@ -97,5 +96,5 @@ def resize_mask(
     window = torch.from_numpy(np.ascontiguousarray(mask[rows, columns])).to(device)
     image = window.float()[None, None]
     if window.shape != (size, size):
-        image = F.interpolate(image, size=(size, size), mode="bilinear", antialias=True)
+        image = resize(image, (size, size), antialias=True)
     return (image >= 0.5).float()

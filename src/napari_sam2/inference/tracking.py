@@ -16,7 +16,7 @@ import torch
 from napari_sam2.inference.preprocess import resize_mask
 from napari_sam2.inference.results import FrameResult
 from napari_sam2.model.records import FrameMemory, ImageFeatures, ObjectMasks
-from napari_sam2.model.sam2 import ABSENT_LOGIT, PROMPTED_LOGIT
+from napari_sam2.model.sam2 import ABSENT_LOGIT, PROMPTED_LOGIT, resize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -168,7 +168,7 @@ class FrameTracker:
         results = [track.results.get(frame) for track in tracks]
         logits = self._remembered_logits(results)
         size = (self.model.image_size, self.model.image_size)
-        full = torch.nn.functional.interpolate(logits, size=size, mode="bilinear")
+        full = resize(logits, size)
         with self.model.autocast():
             given = self.model.masks_as_output(features, (full > 0).float())
             masks = ObjectMasks(
@@ -264,9 +264,7 @@ class FrameTracker:
         size = self.model.image_size
         for row, result in enumerate(results):
             if result.exact is None:
-                rows[row] = torch.nn.functional.interpolate(
-                    rows[row], size=(size, size), mode="bilinear"
-                )
+                rows[row] = resize(rows[row], (size, size))
             else:
                 mask = result.exact.unpack()
                 binary = resize_mask(mask, result.view, size, device)

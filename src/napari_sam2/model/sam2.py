@@ -82,7 +82,8 @@ class Sam2(nn.Module):
     memory_temporal_stride_for_eval : int
         Distance between the memories attended to, the nearest excepted.
     non_overlap_masks_for_mem_enc : bool
-        In inference, a pixel counts for one object only when memories are encoded.
+        Accepted, without effect: as published it concerns objects that share a
+        batch, and in tracking each is on its own, here and there.
     use_obj_ptrs_in_encoder : bool
         Attend to object pointers as well.
     max_obj_ptrs_in_encoder : int
@@ -479,8 +480,6 @@ class Sam2(nn.Module):
         size = (self.image_size, self.image_size)
         if logits.shape[-2:] != size:
             logits = resize(logits, size)
-        if self.non_overlap_masks_for_mem_enc and not self.training:
-            logits = suppress_overlaps(logits)
         remembered = (logits > 0).float() if binarize else logits.sigmoid()
         remembered = (
             remembered * self.sigmoid_scale_for_mem_enc + self.sigmoid_bias_for_mem_enc
@@ -546,18 +545,11 @@ class Sam2(nn.Module):
 
 def resize(x: Tensor, size: tuple[int, int], *, antialias: bool = False) -> Tensor:
     """Resize ``(B, C, H, W)`` bilinearly, pixel centres aligned."""
+    if antialias and x.device.type == "mps":  # not implemented there
+        return resize(x.cpu(), size, antialias=True).to(x.device)
     return F.interpolate(
         x, size=size, mode="bilinear", align_corners=False, antialias=antialias
     )
-
-
-def suppress_overlaps(logits: Tensor) -> Tensor:
-    """Give each pixel of ``(B, 1, H, W)`` to the object of the highest logit."""
-    if len(logits) == 1:
-        return logits
-    winner = logits.argmax(dim=0, keepdim=True)
-    mine = torch.arange(len(logits), device=logits.device)[:, None, None, None]
-    return torch.where(winner == mine, logits, logits.clamp(max=-PROMPTED_LOGIT))
 
 
 def _best(decoded: DecodedMasks) -> tuple[Tensor, Tensor, Tensor]:
