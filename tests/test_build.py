@@ -399,3 +399,11 @@ def test_a_network_that_torch_would_put_elsewhere_is_built_on_the_cpu() -> None:
     with torch.device("meta"):
         model = micro()
     assert {p.device.type for p in model.parameters()} == {"cpu"}
+
+
+def test_a_network_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    text = published_text().replace("stages:\n      - 1", "stages:\n      - 2")
+    path.write_text(text)
+    model = micro("image_encoder.trunk.global_att_blocks=[5,6]", config=path)
+    assert len(model.image_encoder.trunk.blocks) == 9

@@ -24,7 +24,7 @@ from napari_sam2.checkpoints import (
     load_weights,
     registered_models,
 )
-from napari_sam2.composition import composed, instantiated
+from napari_sam2.composition import composed, instantiated, with_classes
 from napari_sam2.config_check import check_node, check_targets
 from napari_sam2.config_sizes import check_widths
 from napari_sam2.devices import choose_device, choose_precision
@@ -141,7 +141,8 @@ def build_model(
     weights = _weights_file(path, registered, checkpoint, progress)
     _check_parameters(node)
     model = _network(node, seed=seed, undisturbed=weights is not None).eval()
-    if overrides or registered is None:
+    own = overrides or registered is None
+    if own and _parts(node) not in _official_parts():
         _try_out(model)
     if weights is not None:
         load_weights(model, weights)
@@ -263,6 +264,18 @@ def _check_parameters(node: Mapping[str, Any]) -> None:
             f"The network as configured would have {count:,} parameters, more than the "
             f"{_MOST_PARAMETERS:,} that can be meant."
         )
+
+
+@cache
+def _official_parts() -> list[dict[str, Any]]:
+    """Return the parts of the registered networks, which are known to fit."""
+    return [_parts(_read_config(m.config, ())[0]) for m in registered_models()]
+
+
+def _parts(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides whether the parts of a network fit each other."""
+    keys = ("image_encoder", "memory_attention", "memory_encoder", "backbone_stride")
+    return {key: with_classes(node.get(key), _CLASSES) for key in keys}
 
 
 def _try_out(model: Sam2) -> None:

@@ -266,7 +266,7 @@ def instantiated(node: Mapping[str, Any], classes: Mapping[str, type]) -> Any:
         If a constructor does not accept its parameters; the message says which.
     """
     config = OmegaConf.create(
-        _with_classes(node, classes), flags={"allow_objects": True}
+        with_classes(node, classes), flags={"allow_objects": True}
     )
     try:
         return instantiate(config, _convert_="all")
@@ -279,17 +279,24 @@ def instantiated(node: Mapping[str, Any], classes: Mapping[str, type]) -> Any:
         ) from error
 
 
-def _with_classes(value: Any, classes: Mapping[str, type]) -> Any:
+def with_classes(value: Any, classes: Mapping[str, type]) -> Any:
     """Copy a tree with the classes themselves in place of their names.
 
     In order of the keys, so that a seed gives the same weights whatever order a file
     has them in.
+
+    Parameters
+    ----------
+    value : dict, list or plain value
+        Every `_target_` in it is a key of `classes`.
+    classes : mapping of str to type
+        What `_target_` means.
     """
     if isinstance(value, dict):
         return {
-            key: classes[item] if key == "_target_" else _with_classes(item, classes)
+            key: classes[item] if key == "_target_" else with_classes(item, classes)
             for key, item in sorted(value.items())
         }
     if isinstance(value, list):
-        return [_with_classes(item, classes) for item in value]
+        return [with_classes(item, classes) for item in value]
     return value
