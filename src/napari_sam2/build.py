@@ -146,7 +146,7 @@ def build_model(
         _try_out(model)
     if weights is not None:
         load_weights(model, weights)
-    cast("Any", model).predictor_options = predictor_options
+    model.predictor_options = predictor_options
     model.precision = dtype
     _log.info("built %s on %s, computing in %s", path.stem, target, dtype)
     return _moved(model, target)

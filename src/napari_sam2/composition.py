@@ -1,4 +1,3 @@
-# ruff: noqa: TID251
 """Hydra's part in building: composing a YAML, and calling the classes that it names.
 
 The only module that imports Hydra and OmegaConf. Hydra keeps process-wide objects; they

@@ -13,16 +13,17 @@ from napari_sam2.data.contrast import Contrast, estimate_contrast
 from napari_sam2.data.source import as_frame_source
 from napari_sam2.errors import PromptError
 from napari_sam2.inference.features import FeatureCache
-from napari_sam2.inference.image import LOGIT_LIMIT, ImagePredictor
+from napari_sam2.inference.image import ImagePredictor
 from napari_sam2.inference.masks import FrameMasks, MaskCleaning
 from napari_sam2.inference.memory import MemoryRules
 from napari_sam2.inference.options import PredictorOptions
-from napari_sam2.inference.preprocess import preprocess, prompt_tensors
-from napari_sam2.inference.results import FrameResult, PackedMask
-from napari_sam2.inference.schedule import Direction, passes
-from napari_sam2.inference.session import ObjectTrack, Pending, Session
+from napari_sam2.inference.preprocess import preprocess
+from napari_sam2.inference.prompting import predict_prompt
+from napari_sam2.inference.propagation import propagate_published, propagate_spans
+from napari_sam2.inference.schedule import Direction
+from napari_sam2.inference.session import Session
 from napari_sam2.inference.tracking import FrameTracker
-from napari_sam2.model.records import ImageFeatures, ObjectMasks, View
+from napari_sam2.model.records import ImageFeatures, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -50,8 +51,7 @@ class VideoPredictor:
 
     def __init__(self, model: Sam2, options: PredictorOptions | None = None) -> None:
         if options is None:
-            published = getattr(model, "predictor_options", None) or {}
-            options = PredictorOptions.from_published(published)
+            options = PredictorOptions.from_published(model.predictor_options)
         self.model = model.eval()
         self.options = options
 
@@ -116,7 +116,7 @@ class VideoPredictor:
             track = session.track(object_id)
         else:
             track = session.new_track(object_id)
-        pending = self._prompted(session, track, frame, prompt)
+        pending = predict_prompt(self._tracker(session), track, frame, prompt)
         if not session.has_object(object_id):
             session.add_track(track)
         track.pending[frame] = pending
@@ -212,11 +212,15 @@ class VideoPredictor:
             raise PromptError("There is nothing to propagate: add a prompt first.")
         span = self._span(session, frames)
         run = (
-            self._propagate_published
-            if self.options.published_schedule
-            else self._propagate
+            propagate_published if self.options.published_schedule else propagate_spans
         )
-        return run(session, direction, span, object_ids, every_frame=frames is not None)
+        return run(
+            self._tracker(session),
+            direction,
+            span,
+            object_ids,
+            every_frame=frames is not None,
+        )
 
     @torch.no_grad()
     def image(
@@ -247,155 +251,6 @@ class VideoPredictor:
         return ImagePredictor(
             self.model, features, (height, width), self.options.stability()
         )
-
-    def _propagate(
-        self,
-        session: Session,
-        direction: Direction,
-        span: tuple[int, int],
-        object_ids: tuple[int, ...] | None,
-        *,
-        every_frame: bool,
-    ) -> Iterator[FrameMasks]:
-        """Run the passes of a call; see `propagate`."""
-        tracker = self._tracker(session)
-        tracks = session.tracks(object_ids)
-        for plan in passes(tracks, direction, span, every_frame=every_frame):
-            shown = False
-            before: frozenset[int] = frozenset()
-            for frame in _order(span, backward=plan.backward):
-                wanted = _present(session, object_ids)
-                due = [track for track in wanted if plan.tracks(track, frame)]
-                if due:
-                    tracker.track(due, frame, backward=plan.backward)
-                elif not any(
-                    plan.shows(track, frame)
-                    or (track.object_id in before and frame in track.prompts)
-                    for track in wanted
-                ):
-                    before = frozenset()
-                    continue
-                before = frozenset(track.object_id for track in due)
-                shown = True
-                yield session.masks(frame, [track.object_id for track in wanted])
-            if not shown and not plan.backward:
-                yield from self._prompted_frames(session, span, object_ids)
-
-    def _prompted_frames(
-        self,
-        session: Session,
-        span: tuple[int, int],
-        object_ids: tuple[int, ...] | None,
-    ) -> Iterator[FrameMasks]:
-        """Yield the prompted frames of a pass that has nothing to track."""
-        first, last = span
-        prompted = {f for t in _present(session, object_ids) for f in t.prompts}
-        for frame in sorted(prompted):
-            if first <= frame <= last:
-                wanted = _present(session, object_ids)
-                yield session.masks(frame, [track.object_id for track in wanted])
-
-    def _propagate_published(
-        self,
-        session: Session,
-        direction: Direction,
-        span: tuple[int, int],
-        object_ids: tuple[int, ...] | None,
-        *,
-        every_frame: bool,
-    ) -> Iterator[FrameMasks]:
-        """Track every object on every frame of the call, as published."""
-        tracker = self._tracker(session)
-        start = min(f for t in session.tracks() for f in t.prompts)
-        ways = {"forward": [False], "backward": [True], "both": [False, True]}
-        for backward in ways[direction]:
-            first, last = span
-            if not every_frame:
-                first, last = (0, start) if backward else (start, last)
-            if backward and last == 0:
-                continue
-            tracker.settle(session.tracks())
-            for frame in _order((first, last), backward=backward):
-                wanted = _present(session, object_ids)
-                due = [t for t in wanted if frame not in t.bank.conditioning]
-                tracker.track(due, frame, backward=backward)
-                for track in wanted:
-                    track.visited[frame] = backward
-                yield session.masks(
-                    frame, [t.object_id for t in wanted], missing_as_absent=True
-                )
-
-    @torch.no_grad()
-    def _prompted(
-        self, session: Session, track: ObjectTrack, frame: int, prompt: Prompt
-    ) -> Pending:
-        """Predict what a prompt gives on a frame."""
-        model, tracker = self.model, self._tracker(session)
-        earlier = track.result(frame)
-        if self.options.published_schedule:
-            tracked = frame in track.visited
-            backward = track.visited.get(frame, False)
-            remembering = tracked
-            refines = earlier is not None
-        else:
-            tracked = earlier is not None and frame not in track.prompts
-            backward = earlier is not None and earlier.backward
-            remembering = earlier is not None and earlier.remembering
-            known = track.prompts.get(frame)
-            refines = (
-                earlier is not None
-                and earlier.present
-                and (known is None or prompt.extends(known))
-            )
-            tracker.settle([track])
-
-        features = tracker.features(frame)
-        tensors = prompt_tensors(prompt, session.view, model.logits_size, model.device)
-        masks: ObjectMasks
-        if tensors.mask is not None and model.use_mask_input_as_output_without_sam:
-            remembering = False
-            with model.autocast():
-                masks = model.masks_as_output(
-                    features, tensors.mask, stability=self.options.stability()
-                )
-        else:
-            embedding = None
-            if remembering:
-                embedding = tracker.embedding(track, frame, backward=backward)
-            remembering = embedding is not None
-            prior = tensors.mask if tensors.prior is None else tensors.prior
-            if prior is None and refines and earlier is not None:
-                logits = torch.from_numpy(earlier.logits).to(model.device)[None, None]
-                prior = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-            with model.autocast():
-                if embedding is None:
-                    embedding = model.without_memory(features)
-                masks = model.predict_masks(
-                    embedding,
-                    features,
-                    tensors.points_xy,
-                    tensors.labels,
-                    prior,
-                    tracking=(
-                        tracked if self.options.published_schedule else remembering
-                    ),
-                    stability=self.options.stability(),
-                )
-        exact = None
-        if prompt.is_mask and self.options.exact_mask_prompts:
-            assert prompt.mask is not None
-            exact = PackedMask.pack(prompt.mask)
-        result = FrameResult(
-            logits=masks.logits[0, 0].float().cpu().numpy(),
-            view=session.view,
-            object_score=float(masks.object_score[0]),
-            predicted_iou=float(masks.iou[0]),
-            remembering=remembering,
-            backward=backward,
-            exact=exact,
-        )
-        conditions = self.options.corrections_condition or not tracked
-        return Pending(result, masks.pointer, conditions)
 
     def _masks(self, session: Session, frame: int) -> FrameMasks:
         absent = self.options.published_schedule
@@ -447,15 +302,3 @@ class VideoPredictor:
                 "frame first, also backward."
             )
         return first, last
-
-
-def _order(span: tuple[int, int], *, backward: bool) -> range:
-    first, last = span
-    return range(last, first - 1, -1) if backward else range(first, last + 1)
-
-
-def _present(session: Session, object_ids: tuple[int, ...] | None) -> list[ObjectTrack]:
-    """Return the objects wanted that are still part of the session."""
-    if object_ids is None:
-        return session.tracks()
-    return session.tracks([i for i in object_ids if session.has_object(i)])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from napari_sam2.inference.session import ObjectTrack
+    from napari_sam2.inference.object_track import ObjectTrack
 
 Direction = Literal["forward", "backward", "both"]
 

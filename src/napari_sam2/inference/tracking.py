@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_sam2.inference.memory import Selection
+    from napari_sam2.inference.object_track import ObjectTrack, Pending
     from napari_sam2.inference.options import PredictorOptions
-    from napari_sam2.inference.session import ObjectTrack, Pending, Session
+    from napari_sam2.inference.session import Session
     from napari_sam2.model.sam2 import Sam2
 
 _T = TypeVar("_T")

@@ -191,7 +191,9 @@ class Sam2(nn.Module):
         self.pred_obj_scores = pred_obj_scores
         self.fixed_no_obj_ptr = fixed_no_obj_ptr
         self.soft_no_obj_ptr = soft_no_obj_ptr
+        # Set by whoever builds the network; neither changes the weights.
         self.precision: torch.dtype = torch.float32
+        self.predictor_options: dict[str, object] = {}
 
         dim = self.hidden_dim
         self.maskmem_tpos_enc = _embedding(num_maskmem, 1, 1, self.mem_dim)
