@@ -1,0 +1,80 @@
+"""Fixtures shared by the tests of the network and of inference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from golden.seeded import Scene
+
+    from napari_sam2 import Session, VideoPredictor
+    from napari_sam2.model.sam2 import Sam2
+
+# torch and the package load inside the fixtures: many tests need neither.
+
+
+@pytest.fixture(scope="session")
+def scene() -> Scene:
+    """24 frames of 128 x 128 RGB with five drifting discs."""
+    from golden.seeded import scene
+
+    return scene(24, 128, 11)
+
+
+@pytest.fixture(scope="session")
+def micro() -> Sam2:
+    """The smallest network, with weights by which objects are always present."""
+    return _micro("fill")
+
+
+@pytest.fixture(scope="session")
+def micro_hard() -> Sam2:
+    """The smallest network, with weights by which objects come and go."""
+    return _micro("fill_hard")
+
+
+def _micro(formula: str) -> Sam2:
+    from golden import seeded
+
+    from napari_sam2 import build_model
+
+    model = build_model("micro", checkpoint=None, device="cpu")
+    return seeded.seed_weights(model, getattr(seeded, formula))
+
+
+@pytest.fixture
+def predictor(micro: Sam2) -> VideoPredictor:
+    """A predictor with the default options."""
+    from napari_sam2 import PredictorOptions, VideoPredictor
+
+    return VideoPredictor(micro, PredictorOptions())
+
+
+@pytest.fixture
+def session(predictor: VideoPredictor, scene: Scene) -> Session:
+    """A session on the scene, without prompts."""
+    return predictor.start(scene.frames)
+
+
+@pytest.fixture
+def record_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[object, str], list[tuple[Any, ...]]]:
+    """Record the positional arguments that a method is called with from now on."""
+
+    def record(owner: object, name: str) -> list[tuple[Any, ...]]:
+        calls: list[tuple[Any, ...]] = []
+        method = getattr(owner, name)
+
+        def recorded(*args: Any, **kwargs: Any) -> Any:
+            calls.append(args)
+            return method(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, recorded)
+        return calls
+
+    return record
