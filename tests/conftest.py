@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from golden.seeded import Scene
-
     from napari_sam2 import Session, VideoPredictor
     from napari_sam2.model.sam2 import Sam2
 
@@ -39,7 +38,6 @@ def micro_hard() -> Sam2:
 
 def _micro(formula: str) -> Sam2:
     from golden import seeded
-
     from napari_sam2 import build_model
 
     model = build_model("micro", checkpoint=None, device="cpu")

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from golden import seeded
 
+from golden import seeded
 from napari_sam2 import PredictorOptions, Prompt, VideoPredictor, build_model
 from napari_sam2.data.contrast import Contrast
 from napari_sam2.inference.preprocess import preprocess

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from golden import seeded
 
+from golden import seeded
 from napari_sam2 import PredictorOptions, Prompt, VideoPredictor, build_model
 
 if TYPE_CHECKING:
