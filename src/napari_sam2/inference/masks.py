@@ -101,16 +101,28 @@ class FrameMasks:
 
     @property
     def masks(self) -> NDArray[np.bool_]:
-        """Masks ``(N, H, W)`` bool, cleaned, overlaps resolved as the options say."""
+        """Masks ``(N, H, W)`` bool, cleaned, overlaps resolved as the options say.
+
+        A painted or approved mask is as it is, also where another lies over it.
+        """
         out = np.zeros((len(self._results), *self.frame_shape), bool)
-        patches = {row: patch for row, patch, _ in self._patches()}
-        for row, patch in patches.items():
-            out[row][patch.where] = patch.logits > 0
-        if self.cleaning.overlap == "highest_logit" and len(patches) > 1:
-            owner = self._owners("highest_logit")
-            for row in patches:
-                out[row] &= owner == row
+        for row, mask in enumerate(self.each_mask()):
+            out[row] = mask
         return out
+
+    def each_mask(self) -> Iterator[NDArray[np.bool_]]:
+        """Yield the masks one by one, ``(H, W)`` bool; see `masks`."""
+        resolved = self.cleaning.overlap == "highest_logit"
+        owner = self._owners("highest_logit") if resolved else None
+        patches = {row: (patch, exact) for row, patch, exact in self._patches()}
+        for row in range(len(self._results)):
+            mask = np.zeros(self.frame_shape, bool)
+            if row in patches:
+                patch, exact = patches[row]
+                mask[patch.where] = patch.logits > 0
+                if owner is not None and not exact:
+                    mask &= owner == row
+            yield mask
 
     def labels(self, overlap: Overlap | None = None) -> NDArray[np.unsignedinteger]:
         """Return the label image ``(H, W)``: object ids, 0 beside them.

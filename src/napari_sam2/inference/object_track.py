@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from napari_sam2.inference.results import PackedMask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from napari_sam2.inference.memory import MemoryBank
@@ -67,13 +71,51 @@ class ObjectTrack:
     stale: set[int] = field(default_factory=set)
     pending: dict[int, Pending] = field(default_factory=dict)
     visited: dict[int, bool] = field(default_factory=dict)
+    _anchors: list[int] | None = None
     _changed: dict[int, int] = field(default_factory=dict)
     _revision: int = 0
     _computed: dict[int, int] = field(default_factory=dict)
 
     def anchors(self) -> list[int]:
         """Return the frames that propagation never writes, sorted."""
-        return sorted(self.prompts.keys() | self.approved)
+        if self._anchors is None:
+            self._anchors = sorted(self.prompts.keys() | self.approved)
+        return self._anchors
+
+    def set_prompt(self, frame: int, prompt: Prompt) -> None:
+        """Give a frame its prompt; an approval of what was there is void."""
+        self.prompts[frame] = prompt
+        self.approved.discard(frame)
+        self.stale.discard(frame)
+        self._anchors = None
+
+    def drop_prompt(self, frame: int) -> None:
+        """Forget a frame's prompt and all that came of it."""
+        del self.prompts[frame]
+        self.approved.discard(frame)
+        self.pending.pop(frame, None)
+        self.visited.pop(frame, None)
+        self.bank.conditioning.pop(frame, None)
+        self.results.drop(frame)
+        self._anchors = None
+
+    def approve(self, frame: int, mask: NDArray[np.bool_]) -> None:
+        """Let the mask ``(H, W)`` of a frame stand."""
+        self._set_approved(frame, PackedMask.pack(mask))
+        self.approved.add(frame)
+        self.stale.discard(frame)
+        self._anchors = None
+        # The memory of what was tracked may be of another mask than the approved one.
+        self.bank.forget([frame])
+
+    def release(self, frame: int) -> None:
+        """Take an approval back, and mark what it shielded from changed prompts."""
+        self.approved.discard(frame)
+        self._anchors = None
+        self._set_approved(frame, None)
+        if frame not in self.prompts:
+            self.bank.forget([frame])
+            self._mark_older(frame)
 
     def neighbours(self, frame: int) -> tuple[int | None, int | None]:
         """Return the nearest anchors below and above `frame`, itself excepted."""
@@ -117,19 +159,33 @@ class ObjectTrack:
             and (above is None or f < above)
         )
 
-    def note_release(self, frame: int) -> None:
-        """Mark what an approval shielded from the changes of prompts beyond it."""
+    def _mark_older(self, frame: int) -> None:
+        """Mark results around a released frame that are older than a change there."""
         below, above = self.neighbours(frame)
+        first = -1 if below is None else below
         newest = max(
-            self._changed.get(f, 0) for f in (below, above, frame) if f is not None
+            (
+                revision
+                for f, revision in self._changed.items()
+                if first <= f and (above is None or f <= above)
+            ),
+            default=0,
         )
         self._mark(
             f
             for f in self.results.frames()
-            if (below is None or f > below)
+            if first < f
             and (above is None or f < above)
             and self._computed.get(f, 0) < newest
         )
+
+    def _set_approved(self, frame: int, mask: PackedMask | None) -> None:
+        pending = self.pending.get(frame)
+        if pending is not None:
+            result = replace(pending.result, approved=mask)
+            self.pending[frame] = replace(pending, result=result)
+        if frame in self.results:
+            self.results.put(frame, replace(self.results.get(frame), approved=mask))
 
     def _mark(self, frames: Iterable[int]) -> None:
         marked = [f for f in frames if not self.is_anchor(f)]

@@ -121,9 +121,7 @@ class VideoPredictor:
             session.add_track(track)
         track.pending[frame] = pending
         if pending.conditions:
-            track.prompts[frame] = prompt
-            track.approved.discard(frame)
-            track.stale.discard(frame)
+            track.set_prompt(frame, prompt)
         track.note_change(frame)
         return self._masks(session, frame)
 
@@ -149,12 +147,7 @@ class VideoPredictor:
                 f"Object {object_id} has no prompt on frame {frame}; its prompted "
                 f"frames: {prompted}."
             )
-        del track.prompts[frame]
-        track.approved.discard(frame)
-        track.pending.pop(frame, None)
-        track.bank.conditioning.pop(frame, None)
-        track.visited.pop(frame, None)
-        track.results.drop(frame)
+        track.drop_prompt(frame)
         track.note_change(frame)
         if track.prompts:
             track.stale.add(frame)

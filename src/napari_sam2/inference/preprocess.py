@@ -73,8 +73,8 @@ def prompt_tensors(
         corner = np.array([view.x0, view.y0], np.float32)
         scale = view.input_size / np.array([view.width, view.height], np.float32)
         xy = ((points - corner) * scale).astype(np.float32)
-        points_xy = torch.from_numpy(xy)[None].to(device)
-        labels_tensor = torch.from_numpy(labels)[None].to(device)
+        points_xy = torch.tensor(xy, device=device)[None]
+        labels_tensor = torch.tensor(labels, device=device)[None]
     mask = prior = None
     if prompt.mask is not None:
         size = view.input_size
@@ -90,11 +90,14 @@ def prompt_tensors(
 def resize_mask(
     mask: NDArray[np.bool_], view: View, size: int, device: torch.device
 ) -> Tensor:
-    """Resize a frame's mask ``(H, W)`` to 0 and 1 in ``(1, 1, size, size)``."""
+    """Resize a frame's mask ``(H, W)`` to 0 and 1 in ``(1, 1, size, size)``.
+
+    A mask too small for the network's pixels keeps the one that it covers most.
+    """
     rows = slice(view.y0, view.y0 + view.height)
     columns = slice(view.x0, view.x0 + view.width)
-    window = torch.from_numpy(np.ascontiguousarray(mask[rows, columns])).to(device)
-    image = window.float()[None, None]
+    window = torch.tensor(mask[rows, columns], dtype=torch.float32, device=device)
+    image = window[None, None]
     if window.shape != (size, size):
         image = resize(image, (size, size), antialias=True)
-    return (image >= 0.5).float()
+    return (image >= image.max().clamp(1e-6, 0.5)).float()

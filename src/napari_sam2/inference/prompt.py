@@ -55,6 +55,9 @@ class Prompt:
         object.__setattr__(self, "labels", _labels(labels, len(xy)))
         object.__setattr__(self, "box", None if box is None else _box(box))
         object.__setattr__(self, "mask", None if mask is None else _mask(mask))
+        for array in (self.points, self.labels, self.box, self.mask):
+            if array is not None:
+                array.setflags(write=False)
         if not len(xy) and self.box is None and self.mask is None:
             raise PromptError(
                 "The prompt is empty: give points, a box, or a mask; to take a prompt "

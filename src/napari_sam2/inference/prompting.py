@@ -75,10 +75,9 @@ def predict_prompt(
                 tracking=(tracked if options.published_schedule else remembering),
                 stability=options.stability(),
             )
-    exact = None
-    if prompt.is_mask and options.exact_mask_prompts:
-        assert prompt.mask is not None
-        exact = PackedMask.pack(prompt.mask)
+    painted = None
+    if prompt.mask is not None and prompt.is_mask and options.exact_mask_prompts:
+        painted = PackedMask.pack(prompt.mask)
     result = FrameResult(
         logits=masks.logits[0, 0].float().cpu().numpy(),
         view=session.view,
@@ -86,7 +85,7 @@ def predict_prompt(
         predicted_iou=float(masks.iou[0]),
         remembering=remembering,
         backward=backward,
-        exact=exact,
+        painted=painted,
     )
     conditions = options.corrections_condition or not tracked
     return Pending(result, masks.pointer, conditions)

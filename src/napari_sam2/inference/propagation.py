@@ -28,7 +28,7 @@ def propagate_spans(
 ) -> Iterator[FrameMasks]:
     """Track what is missing or stale; see `VideoPredictor.propagate`."""
     session = tracker.session
-    tracks = session.tracks(object_ids)
+    tracks = _present(session, object_ids)
     for plan in passes(tracks, direction, span, every_frame=every_frame):
         shown = False
         before: frozenset[int] = frozenset()
@@ -86,7 +86,11 @@ def propagate_published(
         tracker.settle(session.tracks())
         for frame in _order((first, last), backward=backward):
             wanted = _present(session, object_ids)
-            due = [t for t in wanted if frame not in t.bank.conditioning]
+            due = [
+                track
+                for track in wanted
+                if track.bank.conditioning and frame not in track.bank.conditioning
+            ]
             tracker.track(due, frame, backward=backward)
             for track in wanted:
                 track.visited[frame] = backward

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tempfile
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from napari_sam2.model.sam2 import ABSENT_LOGIT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,9 +59,8 @@ class FrameResult:
         Whether memories of other frames took part.
     backward : bool
         Direction of the pass that tracked the frame; False if none did.
-    exact : PackedMask, optional
-        The mask at frame size that stands whatever the logits say: a painted or
-        approved one.
+    painted, approved : PackedMask, optional
+        The mask at frame size that the user painted, or approved.
     """
 
     logits: NDArray[np.float32] = field(repr=False)
@@ -68,7 +69,13 @@ class FrameResult:
     predicted_iou: float
     remembering: bool = False
     backward: bool = False
-    exact: PackedMask | None = None
+    painted: PackedMask | None = None
+    approved: PackedMask | None = None
+
+    @property
+    def exact(self) -> PackedMask | None:
+        """The mask that stands whatever the logits say, if there is one."""
+        return self.painted if self.approved is None else self.approved
 
     @property
     def present(self) -> bool:
@@ -177,47 +184,19 @@ def _compress(result: FrameResult, spool: Spool) -> _Stored:
     crop = np.ascontiguousarray(logits[y0:y1, x0:x1])
     data = zlib.compress(crop.tobytes(), level=1)
     shape = (logits.shape[0], logits.shape[1])
-    return _Stored(spool.append(data), len(data), box, shape, without_logits(result))
+    return _Stored(
+        spool.append(data), len(data), box, shape, replace(result, logits=_NO_LOGITS)
+    )
 
 
 def _expand(stored: _Stored, spool: Spool) -> FrameResult:
     data = zlib.decompress(spool.read(stored.start, stored.length))
     y0, y1, x0, x1 = stored.box
-    logits = np.full(stored.shape, _FAR_BELOW, np.float32)
+    far = _FAR_BELOW if stored.rest.present else ABSENT_LOGIT
+    logits = np.full(stored.shape, far, np.float32)
     crop = np.frombuffer(data, np.float32)
     logits[y0:y1, x0:x1] = crop.reshape(y1 - y0, x1 - x0)
-    return with_logits(stored.rest, logits)
-
-
-def without_logits(result: FrameResult) -> FrameResult:
-    """Return the result with no logits."""
-    return with_logits(result, _NO_LOGITS)
-
-
-def with_logits(result: FrameResult, logits: NDArray[np.float32]) -> FrameResult:
-    """Return the result with other logits."""
-    return FrameResult(
-        logits=logits,
-        view=result.view,
-        object_score=result.object_score,
-        predicted_iou=result.predicted_iou,
-        remembering=result.remembering,
-        backward=result.backward,
-        exact=result.exact,
-    )
-
-
-def with_exact(result: FrameResult, mask: NDArray[np.bool_] | None) -> FrameResult:
-    """Return the result with a mask that stands, or without one."""
-    return FrameResult(
-        logits=result.logits,
-        view=result.view,
-        object_score=result.object_score,
-        predicted_iou=result.predicted_iou,
-        remembering=result.remembering,
-        backward=result.backward,
-        exact=None if mask is None else PackedMask.pack(mask),
-    )
+    return replace(stored.rest, logits=logits)
 
 
 def bounding_box(

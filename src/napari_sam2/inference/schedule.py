@@ -49,14 +49,15 @@ class PassPlan:
         return self._reaches(track, frame)
 
     def shows(self, track: ObjectTrack, frame: int) -> bool:
-        """Return whether a prompted frame is shown though nothing is tracked there.
+        """Return whether a frame is shown though nothing is tracked there.
 
-        It is where tracking starts or ends, or where nothing is ever tracked.
+        A prompted frame is where tracking starts or ends; in a range asked for,
+        prompted and approved frames are in any case.
         """
+        if self.every_frame:
+            return track.is_anchor(frame)
         if frame not in track.prompts:
             return False
-        if self.every_frame:
-            return True
         beside = (frame - 1, frame + 1)
         return any(f >= 0 and self.tracks(track, f) for f in beside)
 

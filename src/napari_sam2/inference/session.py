@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +15,8 @@ from napari_sam2.inference.object_track import ObjectTrack
 from napari_sam2.inference.preprocess import resize_mask
 from napari_sam2.inference.results import (
     FrameResult,
-    PackedMask,
     ResultStore,
     Spool,
-    with_exact,
 )
 from napari_sam2.model.records import View
 from napari_sam2.model.sam2 import PROMPTED_LOGIT, resize
@@ -125,23 +122,26 @@ class Session:
         PromptError
             If a frame has no result to approve; then nothing is approved.
         """
-        approvals: list[tuple[ObjectTrack, int]] = []
+        tracks = self.tracks(object_ids)
+        approvals: dict[int, list[ObjectTrack]] = {}
         for frame in self._frame_list(frames):
-            tracks = self.tracks(object_ids)
             found = [t for t in tracks if t.result(frame) is not None]
-            if not found or (object_ids is not None and len(found) < len(tracks)):
-                missing = next((t.object_id for t in tracks if t not in found), None)
-                whose = "no object" if missing is None else f"object {missing}"
+            lacking = [t.object_id for t in tracks if t not in found]
+            if not found or (object_ids is not None and lacking):
+                whose = f"object {lacking[0]}" if lacking else "any object"
                 raise PromptError(
-                    f"Frame {frame} has no mask of {whose} to approve"
-                    + (": add objects first." if missing is None else ": propagate it.")
+                    f"Frame {frame} has no mask of {whose} to approve: propagate to "
+                    "it, or add a prompt there."
                 )
-            approvals += [(track, frame) for track in found]
-        for frame in {frame for _, frame in approvals}:
-            labels = self.masks(frame).labels()
-            for track, f in approvals:
-                if f == frame:
-                    self._approve(track, frame, labels == track.object_id)
+            approvals[frame] = found
+        for frame, found in approvals.items():
+            shown = self.masks(frame)
+            for object_id, mask in zip(
+                shown.object_ids, shown.each_mask(), strict=True
+            ):
+                track = self._tracks[object_id]
+                if track in found:
+                    track.approve(frame, mask)
 
     def unapprove(
         self,
@@ -149,15 +149,11 @@ class Session:
         object_ids: int | Iterable[int] | None = None,
     ) -> None:
         """Let propagation write frames again; see `approve` for the parameters."""
+        tracks = self.tracks(object_ids)
         for frame in self._frame_list(frames):
-            for track in self.tracks(object_ids):
-                if frame not in track.approved:
-                    continue
-                track.approved.discard(frame)
-                if frame in track.prompts or frame not in track.results:
-                    continue
-                track.results.put(frame, with_exact(track.results.get(frame), None))
-                track.note_release(frame)
+            for track in tracks:
+                if frame in track.approved:
+                    track.release(frame)
 
     def import_labels(
         self,
@@ -178,15 +174,21 @@ class Session:
             taken as absent from the frame. Prompted frames stay as they are.
         """
         frame = self.check_frame(frame)
-        if np.shape(labels) != self.frame_shape:
+        labels = np.asarray(labels)
+        if labels.dtype.kind not in "iu":
             raise PromptError(
-                f"The label image has shape {np.shape(labels)}, the frame "
+                f"The label image holds {labels.dtype}: give integers, one for each "
+                "object and 0 beside them."
+            )
+        if labels.shape != self.frame_shape:
+            raise PromptError(
+                f"The label image has shape {labels.shape}, the frame "
                 f"{self.frame_shape} (rows, columns): give labels of the same shape."
             )
         for track in self.tracks(object_ids):
             if frame in track.prompts:
                 continue
-            mask = np.asarray(labels) == track.object_id
+            mask = labels == track.object_id
             score = PROMPTED_LOGIT if mask.any() else -PROMPTED_LOGIT
             size = (self._logits_size, self._logits_size)
             result = FrameResult(
@@ -194,10 +196,10 @@ class Session:
                 view=self.view,
                 object_score=score,
                 predicted_iou=1.0,
-                exact=PackedMask.pack(mask),
             )
             track.write(frame, result)
-            track.approved.add(frame)
+            track.approve(frame, mask)
+            track.note_change(frame)
 
     def masks(
         self,
@@ -288,17 +290,6 @@ class Session:
                 f"{_LARGEST_ID} (0 is the background)."
             )
         return index
-
-    def _approve(self, track: ObjectTrack, frame: int, mask: NDArray[np.bool_]) -> None:
-        track.approved.add(frame)
-        track.stale.discard(frame)
-        if frame in track.prompts:
-            pending = track.pending.get(frame)
-            if pending is not None:
-                result = with_exact(pending.result, mask)
-                track.pending[frame] = replace(pending, result=result)
-        if frame in track.results:
-            track.results.put(frame, with_exact(track.results.get(frame), mask))
 
     def _frame_list(self, frames: int | Iterable[int]) -> list[int]:
         if isinstance(frames, int | np.integer):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import torch
 
+from napari_sam2.inference.memory import earlier_frames
 from napari_sam2.inference.preprocess import resize_mask
 from napari_sam2.inference.results import FrameResult
 from napari_sam2.model.records import FrameMemory, ImageFeatures, ObjectMasks
@@ -144,18 +145,15 @@ class FrameTracker:
     def _recall(
         self, tracks: Sequence[ObjectTrack], frame: int, *, backward: bool
     ) -> None:
-        """Encode again what is needed of the frames before, where a span starts."""
-        step = 1 if backward else -1
+        """Encode again what is needed of the frames before and is no longer known."""
         wanted: dict[int, list[ObjectTrack]] = defaultdict(list)
         for track in tracks:
-            earlier = frame + step
-            if track.bank.knows(earlier):
-                continue
-            for _ in range(self.model.num_maskmem - 1):
-                if track.bank.knows(earlier) or not track.is_done(earlier):
+            slots = earlier_frames(frame, backward=backward, rules=track.bank.rules)
+            for earlier in reversed(slots):
+                if earlier in track.bank.conditioning or not track.is_done(earlier):
                     break
-                wanted[earlier].append(track)
-                earlier += step
+                if not track.bank.knows(earlier):
+                    wanted[earlier].append(track)
         # The farthest first, as a pass would have met them.
         for earlier in sorted(wanted, reverse=backward):
             features = self.features(earlier)
