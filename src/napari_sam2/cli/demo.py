@@ -1,0 +1,128 @@
+"""``napari-sam2 demo``: the whole way on a small sample made here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_sam2.checkpoints import default_model, is_downloaded
+from napari_sam2.cli.console import note
+from napari_sam2.cli.options import Debug, Json  # noqa: TC001 - typer reads them
+from napari_sam2.cli.request import TrackRequest
+from napari_sam2.cli.track import run
+from napari_sam2.errors import ImageError
+
+if TYPE_CHECKING:
+    from napari_sam2.training.synthetic import Clip
+
+_OBJECTS = 8
+_STEP, _PIXEL = 0.6, 0.25  # micrometer between planes and between pixels
+_INTERRUPTED = 130
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")
+    ] = Path("napari-sam2-demo"),
+    json_: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Make a small z-stack with prompts, track it, and say how to look at it."""
+    from napari_sam2.training.synthetic import sample_zstack
+
+    image, prompts = out / "demo-zstack.tif", out / "demo-prompts.json"
+    labels = out / "demo-labels.tif"
+    clip = sample_zstack()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _write_image(image, clip)
+    except OSError as error:
+        raise ImageError(
+            f"{out} cannot be written: {error.strerror or error}. Choose another folder"
+            " with --out."
+        ) from error
+    _write_prompts(prompts, clip, image.name)
+    model = default_model()
+    trained = is_downloaded(model)
+    if not trained:
+        note(
+            f"The weights of {model.name} are not here, so this demo runs a tiny"
+            " network with random weights: its masks mean nothing until a checkpoint is"
+            f" downloaded (napari-sam2 models download {model.name})."
+        )
+    request = TrackRequest(
+        image=image,
+        prompts=prompts,
+        out=labels,
+        network=model.name if trained else "micro",
+        checkpoint="auto" if trained else "none",
+        seed=None if trained else 0,
+        overwrite=True,
+    )
+    try:
+        summary = run(request)
+    except KeyboardInterrupt:
+        note("Stopped.")
+        return _INTERRUPTED
+    note(
+        f"To look at it: napari {image} {labels}\nIn napari's layer list, right-click"
+        " demo-labels and choose Convert to Labels."
+    )
+    typer.echo(summary.as_json() if json_ else summary.labels)
+    return 0 if summary.complete else _INTERRUPTED
+
+
+def _write_image(path: Path, clip: Clip) -> None:
+    """Write the stack with its physical size."""
+    import tifffile
+
+    temporary = path.with_name(path.name + ".partial")
+    metadata = {
+        "axes": "ZYX",
+        "PhysicalSizeZ": _STEP,
+        "PhysicalSizeY": _PIXEL,
+        "PhysicalSizeX": _PIXEL,
+        **{f"PhysicalSize{letter}Unit": "\u00b5m" for letter in "ZYX"},
+    }
+    tifffile.imwrite(
+        temporary, clip.images, ome=True, compression="zlib", metadata=metadata
+    )
+    os.replace(temporary, path)
+
+
+def _write_prompts(path: Path, clip: Clip, image: str) -> None:
+    """Prompt the largest objects of the middle plane with a point or a box each."""
+    import numpy as np
+    from scipy.ndimage import distance_transform_edt
+
+    from napari_sam2.prompt_file import (
+        FramePrompt,
+        PromptedObject,
+        PromptFile,
+        write_prompt_file,
+    )
+
+    frame = len(clip.labels) // 2
+    plane = clip.labels[frame]
+    sizes = np.bincount(plane.ravel())[1:]
+    objects = []
+    for order, label in enumerate(np.argsort(sizes)[::-1][:_OBJECTS] + 1):
+        mask = plane == label
+        rows, columns = np.nonzero(mask)
+        # The point that is farthest from the outline.
+        y, x = np.unravel_index(distance_transform_edt(mask).argmax(), mask.shape)
+        x0, y0 = float(columns.min()), float(rows.min())
+        x1, y1 = float(columns.max()), float(rows.max())
+        prompt = (
+            FramePrompt(frame=frame, points=((float(x), float(y)),), labels=(1,))
+            if order % 2 == 0
+            else FramePrompt(frame=frame, box=(x0, y0, x1, y1))
+        )
+        objects.append(
+            PromptedObject(id=order + 1, name=f"nucleus {order + 1}", prompts=(prompt,))
+        )
+    prompts = PromptFile(version=1, image=image, objects=tuple(objects))
+    write_prompt_file(path, prompts)

@@ -1,0 +1,159 @@
+"""Options that several commands share, and what their values mean."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_sam2.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_sam2.data.frames import StackFrames
+    from napari_sam2.data.stack import StackImage
+
+IMAGE_PANEL = "Image"
+NETWORK_PANEL = "Network"
+TRACKING_PANEL = "Tracking"
+OUTPUT_PANEL = "Output"
+
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Log what is done, and where errors arise.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+ImagePath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="IMAGE",
+        help="TIFF, OME-Zarr, .npy, PNG or JPEG, or a folder with a file per frame.",
+        show_default=False,
+    ),
+]
+Axes = Annotated[
+    str | None,
+    typer.Option(
+        "--axes",
+        metavar="LETTERS",
+        help="Axes of the image, such as TZCYX, where it names them wrongly or not.",
+        rich_help_panel=IMAGE_PANEL,
+    ),
+]
+FrameAxis = Annotated[
+    str | None,
+    typer.Option(
+        "--frame-axis",
+        metavar="Z|T",
+        help="Axis to track along: by default Z, or T where there is no Z.",
+        rich_help_panel=IMAGE_PANEL,
+    ),
+]
+Channels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--channel",
+        metavar="C",
+        help="Channel to use, by number from 0 or by name; up to three, in the order"
+        " red, green, blue.",
+        rich_help_panel=IMAGE_PANEL,
+        show_default=False,
+    ),
+]
+At = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--at",
+        metavar="AXIS=INDEX",
+        help="Place on the other axis, such as T=3; by default T=0, or the middle of"
+        " Z. May be repeated.",
+        rich_help_panel=IMAGE_PANEL,
+        show_default=False,
+    ),
+]
+
+
+class DirectionChoice(StrEnum):
+    """Where objects are carried to from their prompts."""
+
+    FORWARD = "forward"
+    BACKWARD = "backward"
+    BOTH = "both"
+
+
+class PrecisionChoice(StrEnum):
+    """What the network computes in."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+class OverlapChoice(StrEnum):
+    """Whose a pixel is that two objects claim."""
+
+    HIGHEST_LOGIT = "highest_logit"
+    KEEP = "keep"
+
+
+def parse_positions(texts: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """Read ``AXIS=INDEX`` pairs.
+
+    Raises
+    ------
+    typer.BadParameter
+        If one is not of that form, or an axis is given twice.
+    """
+    found: dict[str, int] = {}
+    for text in texts:
+        letter, sign, index = text.partition("=")
+        letter = letter.strip().upper()
+        if not (sign and letter.isalpha() and index.strip().isdecimal()):
+            raise typer.BadParameter(
+                f"--at {text!r} is not AXIS=INDEX, such as T=3 (counted from 0)."
+            )
+        if letter in found:
+            raise typer.BadParameter(f"--at gives a place on {letter} twice.")
+        found[letter] = int(index)
+    return tuple(found.items())
+
+
+def chosen_frames(
+    image: StackImage,
+    *,
+    frame_axis: str | None,
+    channels: Sequence[str],
+    positions: Sequence[tuple[str, int]],
+) -> StackFrames:
+    """Choose the frames of an image that the options ask for.
+
+    Raises
+    ------
+    ImageError
+        If the image does not have them.
+    """
+    from napari_sam2.data.frames import select_frames
+
+    return select_frames(
+        image,
+        frame_axis=frame_axis,
+        position=dict(positions),
+        channels=[_channel_number(image, name) for name in channels] or None,
+    )
+
+
+def _channel_number(image: StackImage, name: str) -> int:
+    """Return the number of a channel given by number or by name."""
+    if name.strip().isdecimal():
+        return int(name)
+    names = [known.casefold() for known in image.channel_names]
+    if names.count(name.casefold()) != 1:
+        there = ", ".join(image.channel_names) or "no names"
+        raise ImageError(
+            f"{image.name} has no one channel called {name!r}: it has {there}. Give"
+            " its number, counted from 0."
+        )
+    return names.index(name.casefold())

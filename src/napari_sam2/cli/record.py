@@ -1,0 +1,171 @@
+"""The record of an unfinished run: which objects are done on which frames.
+
+It lies beside the labels, as ``labels.tif.track.jsonl``: a line that says what run it
+is, then one for each frame written. A frame that is there twice counts as its last
+line says, and a line that was cut off by a crash counts as none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Self, TextIO
+
+from napari_sam2.errors import ImageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_sam2.inference.masks import FrameMasks
+
+
+@dataclass(frozen=True, slots=True)
+class FrameScores:
+    """The objects that are done on a frame, and how sure the network is of each.
+
+    Attributes
+    ----------
+    frame
+        Its index.
+    backward
+        Whether the pass that wrote it went backward.
+    object_ids
+        The objects with a result.
+    object_scores, predicted_iou
+        One number each: the logit that the object is there, and the IoU expected.
+    """
+
+    frame: int
+    backward: bool
+    object_ids: tuple[int, ...]
+    object_scores: tuple[float, ...]
+    predicted_iou: tuple[float, ...]
+
+    @classmethod
+    def of(cls, masks: FrameMasks, *, backward: bool) -> FrameScores:
+        """Take the scores of a frame's masks."""
+        return cls(
+            masks.frame,
+            backward,
+            masks.object_ids,
+            tuple(masks.object_scores.tolist()),
+            tuple(masks.predicted_iou.tolist()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """What decides which masks a run gives; two runs of one identity can be joined."""
+
+    image: str
+    prompts: str
+    network: str
+    options: str
+
+    def differences(self, other: RunIdentity) -> list[str]:
+        """Return the parts in which the other run differs."""
+        mine, theirs = asdict(self), asdict(other)
+        return [part for part in mine if mine[part] != theirs[part]]
+
+
+class TrackRecord:
+    """The record beside a label file.
+
+    Attributes
+    ----------
+    path
+        Where it lies.
+    identity
+        The run that it is of.
+    scores
+        What is done, by frame, in the order of writing.
+    """
+
+    def __init__(
+        self, path: Path, identity: RunIdentity, scores: dict[int, FrameScores]
+    ) -> None:
+        self.path = path
+        self.identity = identity
+        self.scores = dict(scores)
+        self._file: TextIO | None = None
+
+    @staticmethod
+    def path_for(labels: Path) -> Path:
+        """Return where the record of a label file lies."""
+        return labels.with_name(labels.name + ".track.jsonl")
+
+    @classmethod
+    def load(cls, path: Path) -> TrackRecord | None:
+        """Read a record; None if there is none that can be read."""
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            identity = RunIdentity(**json.loads(lines[0]))
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+        scores: dict[int, FrameScores] = {}
+        for line in lines[1:]:
+            one = _scores(line)
+            if one is not None:
+                scores.pop(one.frame, None)
+                scores[one.frame] = one
+        return cls(path, identity, scores)
+
+    def __enter__(self) -> Self:
+        """Write the record anew, without what a crash cut off, and keep it open."""
+        temporary = self.path.with_name(self.path.name + ".partial")
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(self.identity)) + "\n")
+                file.writelines(_line(one) for one in self.scores.values())
+            os.replace(temporary, self.path)
+            self._file = self.path.open("a", encoding="utf-8")
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise self._unwritable(error) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, scores: FrameScores) -> None:
+        """Note that a frame is written."""
+        if self._file is None:
+            raise ValueError("the record is not open")
+        self.scores.pop(scores.frame, None)
+        self.scores[scores.frame] = scores
+        try:
+            self._file.write(_line(scores))
+            self._file.flush()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def remove(self) -> None:
+        """Delete the record: the labels are finished."""
+        self.path.unlink(missing_ok=True)
+
+    def _unwritable(self, error: OSError) -> ImageError:
+        return ImageError(
+            f"{self.path} cannot be written ({error.strerror or error}). Make room, or"
+            " choose another folder for the labels."
+        )
+
+
+def _line(scores: FrameScores) -> str:
+    return json.dumps(asdict(scores)) + "\n"
+
+
+def _scores(line: str) -> FrameScores | None:
+    """Read a line; None if it was cut off."""
+    try:
+        content = json.loads(line)
+        return FrameScores(
+            frame=int(content["frame"]),
+            backward=bool(content["backward"]),
+            object_ids=tuple(int(i) for i in content["object_ids"]),
+            object_scores=tuple(float(s) for s in content["object_scores"]),
+            predicted_iou=tuple(float(s) for s in content["predicted_iou"]),
+        )
+    except (ValueError, LookupError, TypeError):
+        return None
