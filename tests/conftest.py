@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from golden.seeded import Scene
     from napari_sam2 import Session, VideoPredictor
     from napari_sam2.model.sam2 import Sam2
+
+# A loaded machine is slow, not wrong.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 # torch and the package load inside the fixtures: many tests need neither.
 
