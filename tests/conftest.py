@@ -10,7 +10,6 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from golden.seeded import Scene
     from napari_sam2 import Session, VideoPredictor
     from napari_sam2.model.sam2 import Sam2
 
@@ -19,14 +18,6 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 # torch and the package load inside the fixtures: many tests need neither.
-
-
-@pytest.fixture(scope="session")
-def scene() -> Scene:
-    """24 frames of 128 x 128 RGB with five drifting discs."""
-    from golden.seeded import scene
-
-    return scene(24, 128, 11)
 
 
 @pytest.fixture(scope="session")
@@ -58,9 +49,11 @@ def predictor(micro: Sam2) -> VideoPredictor:
 
 
 @pytest.fixture
-def session(predictor: VideoPredictor, scene: Scene) -> Session:
+def session(predictor: VideoPredictor) -> Session:
     """A session on the scene, without prompts."""
-    return predictor.start(scene.frames)
+    from sessions import SCENE
+
+    return predictor.start(SCENE.frames)
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from napari_sam2 import Prompt, PromptError
+from sessions import SCENE
 
 if TYPE_CHECKING:
-    from golden.seeded import Scene
     from napari_sam2 import VideoPredictor
 
 CLICK = Prompt([[40, 50]])
@@ -29,9 +29,9 @@ CLICK = Prompt([[40, 50]])
 )
 @pytest.mark.parametrize("multimask", [False, True])
 def test_every_prompt_gives_masks_at_frame_size(
-    predictor: VideoPredictor, scene: Scene, prompt: Prompt, multimask: bool
+    predictor: VideoPredictor, prompt: Prompt, multimask: bool
 ) -> None:
-    frame = scene.frames[0][:96].repeat(2, axis=1)[:, :160]
+    frame = SCENE.frames[0][:96].repeat(2, axis=1)[:, :160]
     count = 3 if multimask else 1
     found = predictor.image(frame).predict(prompt, multimask=multimask)
     assert found.masks.shape == (count, 96, 160)
@@ -43,17 +43,17 @@ def test_every_prompt_gives_masks_at_frame_size(
 
 
 def test_an_image_is_encoded_once_for_many_prompts(
-    predictor: VideoPredictor, scene: Scene, record_calls: object
+    predictor: VideoPredictor, record_calls: object
 ) -> None:
     encoded = record_calls(predictor.model, "encode_image")
-    image = predictor.image(scene.frames[0])
+    image = predictor.image(SCENE.frames[0])
     answers = [image.predict(CLICK) for _ in range(3)]
     assert len(encoded) == 1
     np.testing.assert_array_equal(answers[0].low_res_logits, answers[2].low_res_logits)
 
 
-def test_earlier_logits_are_refined(predictor: VideoPredictor, scene: Scene) -> None:
-    image = predictor.image(scene.frames[0])
+def test_earlier_logits_are_refined(predictor: VideoPredictor) -> None:
+    image = predictor.image(SCENE.frames[0])
     first = image.predict(CLICK)
     refined = image.predict(CLICK, mask_logits=first.low_res_logits[0])
     again = image.predict(CLICK, mask_logits=first.low_res_logits)
@@ -67,17 +67,15 @@ def test_earlier_logits_are_refined(predictor: VideoPredictor, scene: Scene) -> 
     ids=["flat", "three masks", "NaN"],
 )
 def test_other_logits_are_refused(
-    predictor: VideoPredictor, scene: Scene, logits: np.ndarray
+    predictor: VideoPredictor, logits: np.ndarray
 ) -> None:
-    image = predictor.image(scene.frames[0])
+    image = predictor.image(SCENE.frames[0])
     with pytest.raises(PromptError, match="mask_logits"):
         image.predict(CLICK, mask_logits=logits)
 
 
-def test_a_prompt_beside_the_image_is_refused(
-    predictor: VideoPredictor, scene: Scene
-) -> None:
-    image = predictor.image(scene.frames[0])
+def test_a_prompt_beside_the_image_is_refused(predictor: VideoPredictor) -> None:
+    image = predictor.image(SCENE.frames[0])
     with pytest.raises(PromptError, match="outside"):
         image.predict(Prompt([[400, 5]]))
 
@@ -91,6 +89,6 @@ def test_grey_images_of_16_bits_are_taken(predictor: VideoPredictor) -> None:
     assert not np.array_equal(narrow.low_res_logits, wide.low_res_logits)
 
 
-def test_a_stack_is_no_image(predictor: VideoPredictor, scene: Scene) -> None:
+def test_a_stack_is_no_image(predictor: VideoPredictor) -> None:
     with pytest.raises(ValueError, match="start"):
-        predictor.image(scene.frames)
+        predictor.image(SCENE.frames)
