@@ -169,7 +169,9 @@ class MemoryBank:
     rules : MemoryRules
         What may be attended to.
     conditioning : dict
-        Memory of each conditioning frame.
+        Object pointer ``(1, C)`` of each conditioning frame.
+    conditioning_memories : dict
+        Memories of conditioning frames, those at hand.
     recent : dict
         Memories of frames around the one in work.
     pointers : dict
@@ -179,7 +181,8 @@ class MemoryBank:
     """
 
     rules: MemoryRules
-    conditioning: dict[int, FrameMemory] = field(default_factory=dict)
+    conditioning: dict[int, Tensor] = field(default_factory=dict)
+    conditioning_memories: dict[int, FrameMemory] = field(default_factory=dict)
     recent: dict[int, FrameMemory] = field(default_factory=dict)
     pointers: dict[int, Tensor] = field(default_factory=dict)
     backward: bool = False
@@ -210,18 +213,40 @@ class MemoryBank:
     def memory(self, frame: int) -> FrameMemory:
         """Return the spatial memory of a selected frame."""
         if frame in self.conditioning:
-            return self.conditioning[frame]
+            return self.conditioning_memories[frame]
         return self.recent[frame]
 
     def pointer(self, frame: int) -> Tensor:
         """Return the object pointer ``(1, C)`` of a selected frame."""
         if frame in self.conditioning:
-            return self.conditioning[frame].pointer
+            return self.conditioning[frame]
         return self.pointers[frame]
 
     def knows(self, frame: int) -> bool:
         """Return whether the spatial memory of `frame` is at hand."""
-        return frame in self.conditioning or frame in self.recent
+        return frame in self.conditioning_memories or frame in self.recent
+
+    def set_conditioning(self, frame: int, pointer: Tensor) -> None:
+        """Make a frame a conditioning one, whose memory is still to be encoded."""
+        self.conditioning[frame] = pointer
+        self.conditioning_memories.pop(frame, None)
+        self.forget([frame])
+
+    def drop_conditioning(self, frame: int) -> None:
+        """Let a frame condition no longer."""
+        self.conditioning.pop(frame, None)
+        self.conditioning_memories.pop(frame, None)
+
+    def remember_conditioning(self, frame: int, memory: FrameMemory) -> None:
+        """Keep the memory of a conditioning frame, forgetting the farthest."""
+        self.conditioning_memories[frame] = memory
+        limit = self.rules.max_conditioning_frames
+        if self.rules.keep_all or limit is None:
+            return
+        kept = limit + self.rules.num_maskmem
+        if len(self.conditioning_memories) > kept:
+            far = max(self.conditioning_memories, key=lambda f: abs(f - frame))
+            del self.conditioning_memories[far]
 
     def remember(self, frame: int, memory: FrameMemory) -> None:
         """Keep a tracked frame's memory, forgetting those out of reach from there."""

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pending:
-    """A prompted frame whose memory is still to be encoded.
+class Prompted:
+    """What a prompt gave on its frame.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class ObjectTrack:
     stale : set
         Frames whose result is older than a prompt that bears on it.
     pending : dict
-        Prompted frames whose memory is still to be encoded.
+        What prompts gave that a published session puts off until the next pass.
     visited : dict
         Frames that a published pass went over, and whether it went backward.
     """
@@ -69,7 +69,7 @@ class ObjectTrack:
     prompts: dict[int, Prompt] = field(default_factory=dict)
     approved: set[int] = field(default_factory=set)
     stale: set[int] = field(default_factory=set)
-    pending: dict[int, Pending] = field(default_factory=dict)
+    pending: dict[int, Prompted] = field(default_factory=dict)
     visited: dict[int, bool] = field(default_factory=dict)
     _anchors: list[int] | None = None
     _changed: dict[int, int] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class ObjectTrack:
         self.approved.discard(frame)
         self.pending.pop(frame, None)
         self.visited.pop(frame, None)
-        self.bank.conditioning.pop(frame, None)
+        self.bank.drop_conditioning(frame)
         self.results.drop(frame)
         self._anchors = None
 

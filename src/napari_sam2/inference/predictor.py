@@ -116,12 +116,18 @@ class VideoPredictor:
             track = session.track(object_id)
         else:
             track = session.new_track(object_id)
-        pending = predict_prompt(self._tracker(session), track, frame, prompt)
+        prompted = predict_prompt(self._tracker(session), track, frame, prompt)
         if not session.has_object(object_id):
             session.add_track(track)
-        track.pending[frame] = pending
-        if pending.conditions:
+        if prompted.conditions:
             track.set_prompt(frame, prompt)
+        if self.options.published_schedule:
+            track.pending[frame] = prompted
+        else:
+            track.write(frame, prompted.result)
+            track.bank.forget([frame])
+            if prompted.conditions:
+                track.bank.set_conditioning(frame, prompted.pointer)
         track.note_change(frame)
         return self._masks(session, frame)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_sam2.inference.image import LOGIT_LIMIT
-from napari_sam2.inference.object_track import ObjectTrack, Pending
+from napari_sam2.inference.object_track import ObjectTrack, Prompted
 from napari_sam2.inference.preprocess import prompt_tensors
 from napari_sam2.inference.results import FrameResult, PackedMask
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @torch.no_grad()
 def predict_prompt(
     tracker: FrameTracker, track: ObjectTrack, frame: int, prompt: Prompt
-) -> Pending:
+) -> Prompted:
     """Predict what a prompt gives for an object on a frame.
 
     A prompt on a tracked frame is predicted with memory, and refines the mask that is
@@ -43,7 +43,6 @@ def predict_prompt(
             and earlier.present
             and (known is None or prompt.extends(known))
         )
-        tracker.settle([track])
 
     features = tracker.features(frame)
     tensors = prompt_tensors(prompt, session.view, model.logits_size, model.device)
@@ -88,4 +87,4 @@ def predict_prompt(
         painted=painted,
     )
     conditions = options.corrections_condition or not tracked
-    return Pending(result, masks.pointer, conditions)
+    return Prompted(result, masks.pointer, conditions)

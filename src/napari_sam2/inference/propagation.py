@@ -83,7 +83,7 @@ def propagate_published(
             first, last = (0, start) if backward else (start, last)
         if backward and last == 0:
             continue
-        tracker.settle(session.tracks())
+        tracker.encoding.settle(session.tracks())
         for frame in _order((first, last), backward=backward):
             wanted = _present(session, object_ids)
             due = [
