@@ -1,0 +1,310 @@
+"""One step on clips: prompts, objects followed by memory both ways, corrections.
+
+Memories are chosen by the rules that predictors follow, so that what is learned is
+what is used. Shapes: ``T`` frames, ``C`` clips, ``B`` batch of objects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from napari_sam2.inference.memory import MemoryRules, Selection, select_memories
+from napari_sam2.model.prompt_encoder import PADDING
+from napari_sam2.model.records import FrameMemory, ImageFeatures, ObjectMasks
+from napari_sam2.training.prompts import FramePrompts, correction_clicks
+from napari_sam2.training.step import (
+    StepResult,
+    StepRules,
+    StepTally,
+    as_boxes,
+    as_clicks,
+    as_prior,
+    as_remembered,
+    choose_masks,
+    object_groups,
+    pick_features,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_sam2.model.sam2 import Sam2
+    from napari_sam2.training.samples import StepSample
+
+
+def clip_step(
+    model: Sam2,
+    sample: StepSample,
+    rules: StepRules,
+    generator: torch.Generator,
+) -> StepResult:
+    """Prompt objects on one or two frames and follow them to both ends of the clip.
+
+    Where there are corrections, they are made on one random frame of the way, which
+    then conditions the others.
+
+    Parameters
+    ----------
+    model : Sam2
+        The network; its device is where the step is computed.
+    sample : StepSample
+        Clips.
+    rules : StepRules
+        Loss and annotator.
+    generator : torch.Generator
+        Chance of the corrections, on the CPU.
+    """
+    with model.autocast():
+        follower = _Follower(model, sample, rules, generator)
+        for prompts in sample.prompts:
+            follower.prompt(prompts)
+        prompted = [prompts.frame for prompts in sample.prompts]
+        start, last = prompted[0], len(sample.images)
+        way = [(frame, False) for frame in range(start + 1, last)]
+        way += [(frame, True) for frame in range(start - 1, -1, -1)]
+        way = [(frame, backward) for frame, backward in way if frame not in prompted]
+        corrected = None
+        if rules.corrections and way:
+            chosen = int(torch.randint(len(way), (), generator=generator))
+            corrected = way[chosen][0]
+        for frame, backward in way:
+            follower.track(frame, backward=backward, correct=frame == corrected)
+    return follower.tally.result()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Remembered:
+    """What is remembered of the objects of a step, by frame."""
+
+    conditioning: dict[int, FrameMemory]
+    recent: dict[int, FrameMemory]
+
+    def at(self, frame: int) -> FrameMemory:
+        """Return the memory of a frame."""
+        return self.conditioning.get(frame) or self.recent[frame]
+
+
+class _Follower:
+    """Follows the objects of a step through its clips."""
+
+    def __init__(
+        self,
+        model: Sam2,
+        sample: StepSample,
+        rules: StepRules,
+        generator: torch.Generator,
+    ) -> None:
+        self.model, self.sample, self.rules = model, sample, rules
+        self.generator = generator
+        self.tally = StepTally(rules)
+        device = model.device
+        self.targets = sample.targets(device)
+        self.clips = sample.images.shape[1]
+        frames = sample.network_input(device).flatten(0, 1)
+        self.encoded = model.encode_image(frames)
+        self.rows = torch.arange(sample.masks.shape[1], device=device)
+        self.memory = _Remembered({}, {})
+        self.backward = False
+        self.memory_rules = MemoryRules(
+            num_maskmem=model.num_maskmem,
+            max_conditioning_frames=4,
+            max_pointers=(
+                model.max_obj_ptrs_in_encoder if model.use_obj_ptrs_in_encoder else 0
+            ),
+            past_pointers_only=model.only_obj_ptrs_in_the_past_for_eval,
+            signed_distances=model.use_signed_tpos_enc_to_obj_ptrs,
+        )
+        # In use most stacks are longer than the pointers reach.
+        self.longest = max(self.memory_rules.max_pointers - 1, 1)
+
+    def features(self, frame: int, rows: Tensor) -> ImageFeatures:
+        """Return the features of a frame for some objects."""
+        clips = torch.div(rows, self.sample.objects, rounding_mode="floor")
+        return pick_features(self.encoded, frame * self.clips + clips)
+
+    def prompt(self, prompts: FramePrompts) -> None:
+        """Take each object's click, box or mask on a frame, and remember."""
+        frame, model, knobs = prompts.frame, self.model, self.rules.prompts
+        device = model.device
+        end = knobs.click_share + knobs.box_share
+        clicked, boxed = object_groups(self.sample, knobs.click_share, end)
+        painted = object_groups(self.sample, end, 1.0)[1]
+        results = []
+        for rows, (points, labels) in (
+            (clicked, as_clicks(prompts.clicks[clicked])),
+            (boxed, as_boxes(prompts.boxes[boxed])),
+        ):
+            if not len(rows):
+                continue
+            rows = rows.to(device)
+            features = self.features(frame, rows)
+            embedding = model.without_memory(features)
+            masks = self._decode(
+                "prompted",
+                frame,
+                rows,
+                embedding,
+                features,
+                points.to(device),
+                labels.to(device),
+                tracking=False,
+            )
+            results.append(masks)
+        if len(painted):
+            features = self.features(frame, painted.to(device))
+            given = prompts.masks[painted].to(device).float()
+            results.append(model.masks_as_output(features, given))
+        order = torch.cat([clicked, boxed, painted]).argsort().to(device)
+        self._remember(frame, _joined(results, order), prompted=True)
+
+    def track(self, frame: int, *, backward: bool, correct: bool) -> None:
+        """Find the objects on a frame by memory, perhaps correct them, remember."""
+        model, rows = self.model, self.rows
+        if backward != self.backward:
+            self.memory.recent.clear()
+            self.backward = backward
+        features = self.features(frame, rows)
+        embedding = self._attend(frame, features, backward=backward)
+        points = embedding.new_zeros(len(rows), 1, 2, dtype=torch.float32)
+        labels = torch.full_like(points[..., 0], PADDING, dtype=torch.long)
+        masks = self._decode(
+            "tracked",
+            frame,
+            rows,
+            embedding,
+            features,
+            points,
+            labels,
+            tracking=True,
+            count=0,
+        )
+        if not correct:
+            self._remember(frame, masks, prompted=False)
+            return
+        points, labels = points[:, :0], labels[:, :0]
+        for _ in range(self.rules.corrections):
+            more, signs = correction_clicks(
+                as_remembered(model, masks).logits.detach(),
+                self.targets[frame],
+                self.generator,
+                self.rules.prompts.centre_share,
+            )
+            points = torch.cat([points, more], dim=1)
+            labels = torch.cat([labels, signs], dim=1)
+            masks = self._correct(frame, masks, embedding, features, points, labels)
+        self._remember(frame, masks, prompted=True)
+
+    def _correct(
+        self,
+        frame: int,
+        earlier: ObjectMasks,
+        embedding: Tensor,
+        features: ImageFeatures,
+        points: Tensor,
+        labels: Tensor,
+    ) -> ObjectMasks:
+        """Refine what was found; what was judged absent is looked for afresh."""
+        present = earlier.object_score > 0
+        prior = as_prior(earlier)
+        results, order = [], []
+        for rows, given in ((self.rows[present], True), (self.rows[~present], False)):
+            if not len(rows):
+                continue
+            masks = self._decode(
+                "corrected",
+                frame,
+                rows,
+                embedding[rows],
+                pick_features(features, rows),
+                points[rows],
+                labels[rows],
+                tracking=True,
+                prior=prior[rows] if given else None,
+            )
+            results.append(masks)
+            order.append(rows)
+        return _joined(results, torch.cat(order).argsort())
+
+    def _decode(
+        self,
+        kind: str,
+        frame: int,
+        rows: Tensor,
+        embedding: Tensor,
+        features: ImageFeatures,
+        points: Tensor,
+        labels: Tensor,
+        *,
+        tracking: bool,
+        count: int | None = None,
+        prior: Tensor | None = None,
+    ) -> ObjectMasks:
+        """Decode prompts of some objects on a frame and count the loss."""
+        model = self.model
+        number = points.shape[1] if count is None else count
+        decoded = model.decode(
+            embedding,
+            features,
+            points,
+            labels,
+            prior,
+            multimask=model.is_ambiguous(number, tracking=tracking),
+            stability=None,
+        )
+        masks = choose_masks(model, decoded)
+        self.tally.add(kind, decoded, masks, self.targets[frame][rows])
+        return masks
+
+    def _attend(self, frame: int, features: ImageFeatures, *, backward: bool) -> Tensor:
+        """Condition a frame on what is remembered, ``(B, C, H, W)``."""
+        chosen: Selection = select_memories(
+            frame,
+            backward=backward,
+            conditioning=[f for f in self.memory.conditioning if f != frame],
+            features=self.memory.recent.keys(),
+            pointers=self.memory.recent.keys(),
+            num_frames=len(self.sample.images),
+            rules=self.memory_rules,
+        )
+        memories = [self.memory.at(m.frame).features for m in chosen.memories]
+        pointers = [self.memory.at(p.frame).pointer for p in chosen.pointers]
+        count, device = len(self.rows), self.model.device
+        positions = torch.tensor([m.position for m in chosen.memories], device=device)
+        distances = torch.tensor(
+            [p.distance / self.longest for p in chosen.pointers], device=device
+        )
+        return self.model.attend(
+            features,
+            torch.stack(memories, dim=1),
+            positions.expand(count, -1),
+            torch.stack(pointers, dim=1)
+            if pointers
+            else features.embedding.new_zeros(count, 0, self.model.hidden_dim),
+            distances.expand(count, -1),
+        )
+
+    def _remember(self, frame: int, masks: ObjectMasks, *, prompted: bool) -> None:
+        """Encode the memory of all objects on a frame."""
+        masks = as_remembered(self.model, masks)
+        self.tally.show(frame, self.rows, masks)
+        memory = self.model.encode_memory(
+            self.features(frame, self.rows),
+            masks,
+            binarize=prompted,
+        )
+        where = self.memory.conditioning if prompted else self.memory.recent
+        where[frame] = memory
+
+
+def _joined(results: Sequence[ObjectMasks], order: Tensor) -> ObjectMasks:
+    """Join the masks of groups of objects, in the order given."""
+    return ObjectMasks(
+        logits=torch.cat([masks.logits for masks in results])[order],
+        iou=torch.cat([masks.iou for masks in results])[order],
+        object_score=torch.cat([masks.object_score for masks in results])[order],
+        pointer=torch.cat([masks.pointer for masks in results])[order],
+    )

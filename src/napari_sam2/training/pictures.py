@@ -1,0 +1,67 @@
+"""Pictures of validation clips: true outlines green, found ones magenta."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch.nn.functional as F
+from PIL import Image
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from napari_sam2.training.samples import StepSample
+
+_TRUE = np.array([0, 200, 0], np.uint8)
+_FOUND = np.array([255, 0, 200], np.uint8)
+
+
+def save_picture(path: Path, sample: StepSample, masks: Tensor) -> None:
+    """Write a PNG: a row for every clip, a column for every frame.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    sample : StepSample
+        What was shown.
+    masks : Tensor
+        ``(T, B, h, w)`` bool, what was found.
+    """
+    size = sample.images.shape[-1]
+    found = F.interpolate(masks.float(), size=(size, size), mode="bilinear") >= 0.5
+    rows = []
+    for clip in range(sample.images.shape[1]):
+        objects = slice(clip * sample.objects, (clip + 1) * sample.objects)
+        rows.append(
+            [
+                _outlined(
+                    sample.images[frame, clip].numpy(),
+                    sample.masks[frame, objects].numpy(),
+                    found[frame, objects].numpy(),
+                )
+                for frame in range(len(sample.images))
+            ]
+        )
+    grid = np.concatenate([np.concatenate(row, axis=1) for row in rows], axis=0)
+    partial = path.with_suffix(".png.partial")
+    Image.fromarray(grid).save(partial, format="PNG")
+    os.replace(partial, path)
+
+
+def _outlined(
+    grey: NDArray[np.uint8], true: NDArray[np.bool_], found: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """Return a frame ``(S, S)`` in colour with outlines of masks ``(O, S, S)``."""
+    colours = np.repeat(grey[..., None], 3, axis=-1)
+    cross = ndimage.generate_binary_structure(2, 1)[None]
+    for masks, colour in ((true, _TRUE), (found, _FOUND)):
+        inner = ndimage.binary_erosion(masks, cross, border_value=1)
+        colours[(masks & ~inner).any(0)] = colour
+    return colours

@@ -1,0 +1,402 @@
+"""What a training run is made of, and how a YAML becomes it."""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import yaml  # type: ignore[import-untyped]
+
+from napari_sam2.errors import ConfigError
+from napari_sam2.training.synthetic import SyntheticParameters
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Range = tuple[float, float]
+T = TypeVar("T")
+
+
+def _check(owner: object, least: float, most: float, *names: str) -> None:
+    """Refuse numbers, or ranges of them, that leave their bounds."""
+    for name in names:
+        value = getattr(owner, name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        if list(numbers) != sorted(numbers) or not all(
+            least <= number <= most for number in numbers
+        ):
+            raise ConfigError(
+                f"{type(owner).__name__}.{name} is {value}; it must be from {least} "
+                f"to {most}, and a range in order."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class StageParameters:
+    """One stage of a run: what a step shows, and how much it learns of it.
+
+    Attributes
+    ----------
+    kind : {"images", "clips"}
+        Prompts on single frames, or objects followed through clips by memory.
+    steps : int
+        Steps of the stage.
+    image_size : int
+        Side of the input in pixels, a multiple of 32.
+    frames : int
+        Frames of a clip; 1 for images.
+    images : int
+        Images, or clips, in a step.
+    objects : int
+        Objects prompted in each of them.
+    learning_rate : float
+        Highest rate of AdamW; cosine to `final_rate` of it.
+    final_rate : float
+        Share of the highest rate that is left at the end, 0 to 1.
+    warmup : int
+        Steps until the highest rate.
+    area_weight : tuple of float
+        At the start and the end of the stage: how far background pixels weigh as
+        much as those of the object in the cross-entropy. 0: the mean over either
+        counts the same, which learns from nothing; 1: each pixel does, which draws
+        outlines without a bias.
+    correction_share : tuple of float
+        Share of the steps with correction clicks, at the start and at the end.
+    corrections : tuple of int
+        Least and most correction clicks in such a step.
+    """
+
+    kind: Literal["images", "clips"] = "images"
+    steps: int = 1000
+    image_size: int = 128
+    frames: int = 1
+    images: int = 6
+    objects: int = 8
+    learning_rate: float = 4e-4
+    final_rate: float = 0.05
+    warmup: int = 100
+    area_weight: Range = (0.0, 0.0)
+    correction_share: Range = (0.0, 0.0)
+    corrections: tuple[int, int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("images", "clips"):
+            raise ConfigError(
+                f"StageParameters.kind is {self.kind!r}; it must be 'images' or 'clips'"
+            )
+        _check(self, 1, 10**9, "steps", "frames", "images", "objects")
+        _check(self, 0, 10**9, "warmup")
+        _check(self, 32, 4096, "image_size")
+        _check(self, 0.0, 1.0, "learning_rate", "final_rate", "area_weight")
+        _check(self, 0.0, 1.0, "correction_share")
+        _check(self, 1, 8, "corrections")
+        if self.image_size % 32:
+            raise ConfigError(
+                f"StageParameters.image_size is {self.image_size}; it must be a "
+                "multiple of 32."
+            )
+        if (self.frames > 1) != (self.kind == "clips"):
+            raise ConfigError(
+                f"A stage of {self.kind} has frames: {self.frames}; images have 1, "
+                "clips 2 or more."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class PromptParameters:
+    """The simulated annotator (SAM 2, app. D).
+
+    Attributes
+    ----------
+    click_share, box_share : float
+        Share of the objects first prompted by a click, by a box; the rest by a mask
+        in clips, by a click in images.
+    centre_share : float
+        Share of the clicks near the middle of what is clicked at, 0 to 1; the others
+        fall anywhere on it.
+    box_noise : float
+        Deviation of a box's corners over its sides.
+    mask_noise : float
+        Share of the mask prompts that are drawn a pixel too large or too small, or
+        are shifted by one, 0 to 1.
+    second_frame_share : float
+        Share of the clip steps whose objects are prompted on a second frame from the
+        start, 0 to 1.
+    """
+
+    click_share: float = 0.5
+    box_share: float = 0.3
+    centre_share: float = 0.5
+    box_noise: float = 0.06
+    mask_noise: float = 0.5
+    second_frame_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        shares = ("click_share", "box_share", "centre_share", "mask_noise")
+        _check(self, 0.0, 1.0, *shares, "second_frame_share", "box_noise")
+        if self.click_share + self.box_share > 1.0:
+            raise ConfigError(
+                "PromptParameters.click_share and box_share are "
+                f"{self.click_share} and {self.box_share}; together at most 1."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentParameters:
+    """How clips are changed before they are shown.
+
+    Attributes
+    ----------
+    zoom_share : float
+        Share of the clips cut from a smaller or larger scene and resized, 0 to 1.
+    zoom : tuple of float
+        Side of that scene over the input's, uniform in the logarithm.
+    low_percentile, high_percentile : tuple of float
+        Grey values that become black and white, per cent.
+    gamma : tuple of float
+        Exponent of grey values, uniform in the logarithm.
+    least_area : int
+        Pixels of the smallest object that is prompted.
+    """
+
+    zoom_share: float = 0.35
+    zoom: Range = (0.5, 1.5)
+    low_percentile: Range = (0.0, 2.0)
+    high_percentile: Range = (99.5, 100.0)
+    gamma: Range = (0.7, 1.4)
+    least_area: int = 12
+
+    def __post_init__(self) -> None:
+        _check(self, 0.0, 1.0, "zoom_share")
+        _check(self, 0.25, 4.0, "zoom")
+        _check(self, 0.0, 100.0, "low_percentile", "high_percentile")
+        _check(self, 0.1, 10.0, "gamma")
+        _check(self, 1, 10**6, "least_area")
+
+
+@dataclass(frozen=True, slots=True)
+class LossParameters:
+    """Weights of the parts of the loss.
+
+    Attributes
+    ----------
+    cross_entropy, dice : float
+        Of the best mask.
+    iou : float
+        Of the predicted IoU of every mask.
+    presence : float
+        Of the object score, in clips; a tenth of it in images.
+    other_masks : float
+        Of the masks that were not the best, beside 1 for the best.
+    """
+
+    cross_entropy: float = 1.0
+    dice: float = 1.0
+    iou: float = 0.5
+    presence: float = 0.5
+    other_masks: float = 0.05
+
+    def __post_init__(self) -> None:
+        _check(self, 0.0, 1e3, *(one.name for one in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingParameters:
+    """One training run.
+
+    Attributes
+    ----------
+    model : str
+        A registered name, or the path of a YAML; the network that is trained.
+    weights : str, optional
+        Weights file to start from; None: from nothing.
+    seed : int
+        Of the network and of all that is shown to it.
+    workers : int
+        Processes that draw clips; 0: none beside the training.
+    weight_decay, beta2 : float
+        Of AdamW.
+    gradient_norm : float
+        Gradients longer than this are cut to it.
+    ema_decay : float
+        Of the average of weights, which is what is exported, per step.
+    checkpoint_minutes : float
+        Time between checkpoints.
+    validate_every : int
+        Steps between validations.
+    validation_clips : int
+        Clips in a validation.
+    losses, prompts, augment, synthetic
+        The groups of knobs.
+    stages : tuple of StageParameters
+        One after the other.
+    """
+
+    model: str
+    stages: tuple[StageParameters, ...]
+    weights: str | None = None
+    seed: int = 0
+    workers: int = 1
+    weight_decay: float = 0.02
+    beta2: float = 0.98
+    gradient_norm: float = 1.0
+    ema_decay: float = 0.998
+    checkpoint_minutes: float = 2.0
+    validate_every: int = 500
+    validation_clips: int = 24
+    losses: LossParameters = field(default_factory=LossParameters)
+    prompts: PromptParameters = field(default_factory=PromptParameters)
+    augment: AugmentParameters = field(default_factory=AugmentParameters)
+    synthetic: SyntheticParameters = field(default_factory=SyntheticParameters)
+
+    def __post_init__(self) -> None:
+        _check(self, 0, 2**63 - 1, "seed")
+        _check(self, 0, 256, "workers")
+        _check(self, 0.0, 1.0, "weight_decay", "beta2", "ema_decay")
+        _check(self, 1e-6, 1e6, "gradient_norm", "checkpoint_minutes")
+        _check(self, 1, 10**9, "validate_every", "validation_clips")
+        if not self.stages:
+            raise ConfigError("TrainingParameters.stages is empty; give at least one.")
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, step: int) -> tuple[int, int]:
+        """Return the index of the stage of a step, and the step within it."""
+        for index, stage in enumerate(self.stages):
+            if step < stage.steps:
+                return index, step
+            step -= stage.steps
+        raise ValueError(f"the run has {self.steps} steps, none of number {step}")
+
+
+def read_training(path: Path) -> TrainingParameters:
+    """Return the run that a YAML describes.
+
+    Paths in it (``model``, ``weights``) are relative to its folder; ``synthetic`` may
+    be the path of a YAML of its own.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or a key or value is not known.
+    """
+    tree = _read_yaml(path)
+    folder = path.parent
+    synthetic = tree.get("synthetic")
+    if isinstance(synthetic, str):
+        tree["synthetic"] = _read_yaml(folder / synthetic)
+    for key in ("model", "weights"):
+        value = tree.get(key)
+        if isinstance(value, str) and (folder / value).is_file():
+            tree[key] = str((folder / value).resolve())
+    return from_mapping(TrainingParameters, tree, "training")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping of a YAML file."""
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror or error}."
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} is no YAML: {reason}.") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} holds no settings: names and values are needed.")
+    return tree
+
+
+def from_mapping(cls: type[T], mapping: object, where: str) -> T:
+    """Return a dataclass from a mapping, its nested dataclasses too.
+
+    Raises
+    ------
+    ConfigError
+        If a key is unknown or missing, or a value has the wrong type or range.
+    """
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(
+            f"{where} is {mapping!r}; a mapping of names to values is needed."
+        )
+    if issubclass(cls, SyntheticParameters):
+        return cast("T", SyntheticParameters.from_mapping(mapping))
+    hints = get_type_hints(cls)
+    for key in mapping:
+        if key not in hints:
+            raise ConfigError(
+                f"{where}.{key} is not a known setting. Known are: "
+                f"{', '.join(sorted(hints))}."
+            )
+    values = {
+        key: _typed(hints[key], value, f"{where}.{key}")
+        for key, value in mapping.items()
+    }
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ConfigError(f"{where} is not complete: {error}.") from error
+
+
+def _typed(hint: Any, value: Any, where: str) -> Any:
+    """Return a value of the annotated type, or say what is needed."""
+    if is_dataclass(hint) and isinstance(hint, type):
+        return from_mapping(hint, value, where)
+    if get_origin(hint) is tuple:
+        return _typed_tuple(get_args(hint), value, where)
+    if get_origin(hint) is types.UnionType:
+        if value is None:
+            return None
+        hint = next(kind for kind in get_args(hint) if kind is not type(None))
+    if hint is str or get_origin(hint) is Literal:
+        if isinstance(value, str):
+            return value
+        raise ConfigError(f"{where} is {value!r}; a text is needed.")
+    number = _number(value)
+    if number is not None and hint is int and number.is_integer():
+        return int(number)
+    if number is not None and hint is float:
+        return number
+    needed = "a whole number" if hint is int else "a finite number"
+    raise ConfigError(f"{where} is {value!r}; {needed} is needed.")
+
+
+def _typed_tuple(kinds: Any, value: Any, where: str) -> tuple[Any, ...]:
+    """Return a list as a tuple of the annotated kinds."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ConfigError(f"{where} is {value!r}; a list is needed.")
+    if kinds[-1] is Ellipsis:
+        kinds = kinds[:1] * len(value)
+    if len(value) != len(kinds):
+        raise ConfigError(f"{where} has {len(value)} values; {len(kinds)} are needed.")
+    return tuple(
+        _typed(kind, one, f"{where}[{index}]")
+        for index, (kind, one) in enumerate(zip(kinds, value, strict=True))
+    )
+
+
+def _number(value: object) -> float | None:
+    """Return a finite number, also one like 4e-4, which YAML 1.1 reads as a text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

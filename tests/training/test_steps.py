@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from torch.optim import AdamW
+
+from napari_sam2.model.sam2 import ABSENT_LOGIT
+from napari_sam2.training.clips import clip_step
+from napari_sam2.training.samples import TRAINING, StepSamples
+from napari_sam2.training.settings import LossParameters
+from napari_sam2.training.step import (
+    StepRules,
+    as_remembered,
+    choose_masks,
+    image_step,
+)
+
+if TYPE_CHECKING:
+    from napari_sam2.model.mask_decoder import DecodedMasks
+
+
+def take(function, model, parameters, number=0, **rules):
+    sample = StepSamples(parameters, parameters.stages[0], TRAINING)[number]
+    torch.manual_seed(0)
+    return sample, function(
+        model,
+        sample,
+        StepRules(LossParameters(), parameters.prompts, **rules),
+        torch.Generator().manual_seed(0),
+    )
+
+
+def untaught(model, result) -> set[str]:
+    result.loss.backward()
+    return {name for name, p in model.named_parameters() if p.grad is None}
+
+
+def test_an_image_step_teaches_all_but_memory(model, images):
+    _, result = take(image_step, model, images, corrections=1)
+    memory = (
+        "memory_",
+        "maskmem_tpos_enc",
+        "mask_downsample",
+        "no_mem_pos_enc",
+        "no_obj_embed_spatial",
+        "no_obj_ptr",
+        "obj_ptr",
+    )
+    names = untaught(model, result)
+    assert names
+    assert all(name.startswith(memory) for name in names)
+    assert 0 <= result.corrected <= 1
+    assert torch.isnan(result.tracked)
+
+
+def test_a_clip_step_teaches_the_whole_network(model, clips):
+    _, result = take(clip_step, model, clips, corrections=1)
+    # Used by networks that attend to "no memory" instead of adding it.
+    assert untaught(model, result) == {"no_mem_pos_enc"}
+    assert 0 <= result.prompted <= 1
+    assert 0 <= result.tracked <= 1
+
+
+def test_masks_to_be_looked_at(model, clips):
+    sample, result = take(clip_step, model, clips, keep_masks=True)
+    assert result.masks.shape[:2] == sample.masks.shape[:2]
+    _, result = take(clip_step, model, clips)
+    assert result.masks is None
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_step_is_the_same_again(model, clips, number):
+    first = take(clip_step, model, clips, number, corrections=1)[1]
+    assert first.loss == take(clip_step, model, clips, number, corrections=1)[1].loss
+
+
+@pytest.mark.parametrize("score", [3.0, -3.0])
+def test_masks_are_chosen_as_predictors_choose_them(model, score):
+    features = model.encode_image(torch.randn(1, 3, 64, 64))
+    embedding = model.without_memory(features)
+    points = torch.tensor([[[20.0, 30.0]]])
+    labels = torch.ones(1, 1, dtype=torch.long)
+    head = model.sam_mask_decoder.pred_obj_score_head.layers[-1]
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.fill_(score)
+    model.eval()
+    expected = model.predict_masks(embedding, features, points, labels)
+    decoded: DecodedMasks = model.decode(
+        embedding, features, points, labels, multimask=True, stability=None
+    )
+    masks = as_remembered(model, choose_masks(model, decoded))
+    assert torch.equal(masks.logits, expected.logits)
+    assert torch.allclose(masks.pointer, expected.pointer)
+    assert torch.equal(masks.iou, expected.iou)
+    assert (masks.logits == ABSENT_LOGIT).all() == (score < 0)
+
+
+@pytest.mark.parametrize("kind", ["images", "clips"])
+def test_the_loss_falls_on_what_is_shown_again(model, images, clips, kind):
+    parameters, function = {
+        "images": (images, image_step),
+        "clips": (clips, clip_step),
+    }[kind]
+    sample = StepSamples(parameters, parameters.stages[0], TRAINING)[1]
+    rules = StepRules(LossParameters(), parameters.prompts)
+    optimizer = AdamW(model.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(25):
+        result = function(model, sample, rules, torch.Generator().manual_seed(0))
+        optimizer.zero_grad()
+        result.loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(result.loss.item())
+    assert losses[-1] < 0.75 * losses[0]
