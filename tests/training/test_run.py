@@ -6,16 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
-from conftest import CONFIGS
 from napari_sam2.build import build_model
 from napari_sam2.errors import CheckpointError, ConfigError, Sam2Error
 from napari_sam2.training.checkpoint import CHECKPOINT, load_checkpoint
 from napari_sam2.training.run import train
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 STAGES = [
     {"kind": "images", "steps": 3, "image_size": 64, "images": 1, "objects": 2},

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 
-from conftest import CONFIGS
 from napari_sam2.errors import ConfigError
 from napari_sam2.training.run import between, learning_rate
 from napari_sam2.training.settings import StageParameters, read_training
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def test_the_shipped_run_is_read():

@@ -15,6 +15,7 @@ from napari_sam2.training.step import (
     as_remembered,
     choose_masks,
     image_step,
+    object_groups,
 )
 
 if TYPE_CHECKING:
@@ -68,6 +69,15 @@ def test_masks_to_be_looked_at(model, clips):
     assert result.masks.shape[:2] == sample.masks.shape[:2]
     _, result = take(clip_step, model, clips)
     assert result.masks is None
+
+
+def test_kinds_of_prompts_have_their_shares():
+    groups = object_groups(4000, [0.5, 0.3], torch.Generator().manual_seed(0))
+    assert torch.equal(torch.cat(groups).sort().values, torch.arange(4000))
+    assert [len(rows) / 4000 for rows in groups] == pytest.approx(
+        [0.5, 0.3, 0.2], abs=0.03
+    )
+    assert not len(object_groups(5, [1.0, 0.0], torch.Generator())[2])
 
 
 @pytest.mark.parametrize("number", range(3))

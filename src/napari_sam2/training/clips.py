@@ -130,9 +130,9 @@ class _Follower:
         """Take each object's click, box or mask on a frame, and remember."""
         frame, model, knobs = prompts.frame, self.model, self.rules.prompts
         device = model.device
-        end = knobs.click_share + knobs.box_share
-        clicked, boxed = object_groups(self.sample, knobs.click_share, end)
-        painted = object_groups(self.sample, end, 1.0)[1]
+        clicked, boxed, painted = object_groups(
+            len(self.rows), [knobs.click_share, knobs.box_share], self.generator
+        )
         results = []
         for rows, (points, labels) in (
             (clicked, as_clicks(prompts.clicks[clicked])),

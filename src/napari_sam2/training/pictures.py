@@ -32,10 +32,10 @@ def save_picture(path: Path, sample: StepSample, masks: Tensor) -> None:
     sample : StepSample
         What was shown.
     masks : Tensor
-        ``(T, B, h, w)`` bool, what was found.
+        Logits ``(T, B, h, w)`` of what was found.
     """
     size = sample.images.shape[-1]
-    found = F.interpolate(masks.float(), size=(size, size), mode="bilinear") >= 0.5
+    found = F.interpolate(masks, size=(size, size), mode="bilinear") > 0
     rows = []
     for clip in range(sample.images.shape[1]):
         objects = slice(clip * sample.objects, (clip + 1) * sample.objects)

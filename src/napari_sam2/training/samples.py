@@ -89,7 +89,8 @@ class StepSamples(Dataset[StepSample]):
         self.parameters = parameters
         self.stage = stage
         self.stream = stream
-        self.generator = ClipGenerator(parameters.synthetic)
+        self.augment = stage.augment or parameters.augment
+        self.generator = ClipGenerator(stage.synthetic or parameters.synthetic)
 
     def __getitem__(self, step: int) -> StepSample:
         """Return the sample of a step of the run."""
@@ -126,7 +127,7 @@ class StepSamples(Dataset[StepSample]):
 
         All its objects are seen on the frame `start`.
         """
-        stage, augment = self.stage, self.parameters.augment
+        stage, augment = self.stage, self.augment
         for attempt in range(_ATTEMPTS):
             rng = self._chance(step, index, attempt)
             side = stage.image_size

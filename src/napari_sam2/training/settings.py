@@ -44,6 +44,39 @@ def _check(owner: object, least: float, most: float, *names: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class AugmentParameters:
+    """How clips are changed before they are shown.
+
+    Attributes
+    ----------
+    zoom_share : float
+        Share of the clips cut from a smaller or larger scene and resized, 0 to 1.
+    zoom : tuple of float
+        Side of that scene over the input's, uniform in the logarithm.
+    low_percentile, high_percentile : tuple of float
+        Grey values that become black and white, per cent.
+    gamma : tuple of float
+        Exponent of grey values, uniform in the logarithm.
+    least_area : int
+        Pixels of the smallest object that is prompted.
+    """
+
+    zoom_share: float = 0.35
+    zoom: Range = (0.5, 1.5)
+    low_percentile: Range = (0.0, 2.0)
+    high_percentile: Range = (99.5, 100.0)
+    gamma: Range = (0.7, 1.4)
+    least_area: int = 12
+
+    def __post_init__(self) -> None:
+        _check(self, 0.0, 1.0, "zoom_share")
+        _check(self, 0.25, 4.0, "zoom")
+        _check(self, 0.0, 100.0, "low_percentile", "high_percentile")
+        _check(self, 0.1, 10.0, "gamma")
+        _check(self, 1, 10**6, "least_area")
+
+
+@dataclass(frozen=True, slots=True)
 class StageParameters:
     """One stage of a run: what a step shows, and how much it learns of it.
 
@@ -76,6 +109,8 @@ class StageParameters:
         Share of the steps with correction clicks, at the start and at the end.
     corrections : tuple of int
         Least and most correction clicks in such a step.
+    augment, synthetic : AugmentParameters, SyntheticParameters, optional
+        What is shown in this stage, instead of what the run says for all.
     """
 
     kind: Literal["images", "clips"] = "images"
@@ -90,6 +125,8 @@ class StageParameters:
     area_weight: Range = (0.0, 0.0)
     correction_share: Range = (0.0, 0.0)
     corrections: tuple[int, int] = (1, 1)
+    augment: AugmentParameters | None = None
+    synthetic: SyntheticParameters | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in ("images", "clips"):
@@ -151,39 +188,6 @@ class PromptParameters:
                 "PromptParameters.click_share and box_share are "
                 f"{self.click_share} and {self.box_share}; together at most 1."
             )
-
-
-@dataclass(frozen=True, slots=True)
-class AugmentParameters:
-    """How clips are changed before they are shown.
-
-    Attributes
-    ----------
-    zoom_share : float
-        Share of the clips cut from a smaller or larger scene and resized, 0 to 1.
-    zoom : tuple of float
-        Side of that scene over the input's, uniform in the logarithm.
-    low_percentile, high_percentile : tuple of float
-        Grey values that become black and white, per cent.
-    gamma : tuple of float
-        Exponent of grey values, uniform in the logarithm.
-    least_area : int
-        Pixels of the smallest object that is prompted.
-    """
-
-    zoom_share: float = 0.35
-    zoom: Range = (0.5, 1.5)
-    low_percentile: Range = (0.0, 2.0)
-    high_percentile: Range = (99.5, 100.0)
-    gamma: Range = (0.7, 1.4)
-    least_area: int = 12
-
-    def __post_init__(self) -> None:
-        _check(self, 0.0, 1.0, "zoom_share")
-        _check(self, 0.25, 4.0, "zoom")
-        _check(self, 0.0, 100.0, "low_percentile", "high_percentile")
-        _check(self, 0.1, 10.0, "gamma")
-        _check(self, 1, 10**6, "least_area")
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,7 +367,8 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
     if get_origin(hint) is types.UnionType:
         if value is None:
             return None
-        hint = next(kind for kind in get_args(hint) if kind is not type(None))
+        kind = next(kind for kind in get_args(hint) if kind is not type(None))
+        return _typed(kind, value, where)
     if hint is str or get_origin(hint) is Literal:
         if isinstance(value, str):
             return value

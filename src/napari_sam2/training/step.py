@@ -19,6 +19,8 @@ from napari_sam2.training.losses import Losses, mask_iou, prediction_losses
 from napari_sam2.training.prompts import correction_clicks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_sam2.model.mask_decoder import DecodedMasks
     from napari_sam2.training.samples import StepSample
     from napari_sam2.training.settings import LossParameters, PromptParameters
@@ -69,7 +71,7 @@ class StepResult:
     corrected : Tensor
         Mean IoU after the correction clicks; NaN if there were none.
     masks : Tensor, optional
-        ``(T, B, h, w)`` bool, at the decoder's resolution, if they were to be kept.
+        Logits ``(T, B, h, w)`` at the decoder's resolution, if they were to be kept.
     """
 
     loss: Tensor
@@ -124,17 +126,17 @@ class StepTally:
     def show(self, frame: int, rows: Tensor, masks: ObjectMasks) -> None:
         """Keep the last masks of objects `rows` on a frame, if they are wanted."""
         if self.rules.keep_masks:
-            shown = masks.logits[:, 0].detach() > 0
+            shown = as_prior(masks)[:, 0]
             self._shown.append((frame, rows.cpu(), shown.cpu()))
 
     def _masks(self) -> Tensor | None:
-        """Return the masks kept ``(T, B, h, w)``."""
+        """Return the logits kept ``(T, B, h, w)``; negative where none were."""
         if not self._shown:
             return None
         frames = 1 + max(frame for frame, _, _ in self._shown)
         objects = 1 + max(int(rows.max()) for _, rows, _ in self._shown)
         size = self._shown[0][2].shape[-2:]
-        masks = torch.zeros(frames, objects, *size, dtype=torch.bool)
+        masks = torch.full((frames, objects, *size), -LOGIT_LIMIT)
         for frame, rows, shown in self._shown:
             masks[frame, rows] = shown
         return masks
@@ -189,7 +191,8 @@ def image_step(
         features = model.encode_image(sample.network_input(device)[0])
         embedding = model.without_memory(features)
         (given,) = sample.prompts
-        clicked, boxed = object_groups(sample, 1 - rules.prompts.box_share, 1.0)
+        share = 1 - rules.prompts.box_share
+        clicked, boxed = object_groups(len(target), [share], generator)
         for rows, points, labels in (
             (clicked, *as_clicks(given.clicks[clicked])),
             (boxed, *as_boxes(given.boxes[boxed])),
@@ -281,17 +284,16 @@ def as_boxes(corners: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def object_groups(
-    sample: StepSample, first_share: float, second_end: float
-) -> tuple[Tensor, Tensor]:
-    """Return the objects up to a share of every image, and those up to another.
+    count: int, shares: Sequence[float], generator: torch.Generator
+) -> list[Tensor]:
+    """Draw for each of `count` objects which kind of prompt it gets.
 
-    Row numbers in the batch, int64.
+    Kinds have the shares given, the last one what is left of 1. Row numbers of each
+    kind, int64, rising; a kind may have none.
     """
-    objects = sample.objects
-    rows = torch.arange(sample.masks.shape[1])
-    place = rows % objects
-    first, second = round(objects * first_share), round(objects * second_end)
-    return rows[place < first], rows[(place >= first) & (place < second)]
+    draw = torch.rand(count, generator=generator)
+    kinds = torch.bucketize(draw, torch.tensor(shares).cumsum(0), right=True)
+    return [torch.nonzero(kinds == kind)[:, 0] for kind in range(len(shares) + 1)]
 
 
 def pick_features(features: ImageFeatures, rows: Tensor) -> ImageFeatures:
