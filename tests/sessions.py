@@ -50,12 +50,15 @@ def run(predictor: VideoPredictor, session: Session, **options: Any) -> list[int
 
 
 def all_logits(session: Session) -> dict[tuple[int, int], np.ndarray]:
-    """Everything found: logits by object and frame."""
+    """Everything found: logits by object and frame.
+
+    The store cuts logits off below -6, far from any mask; so does this.
+    """
     found = {}
     for frame in range(session.num_frames):
         masks = session.masks(frame)
         for object_id, logits in zip(masks.object_ids, masks.logits, strict=True):
-            found[object_id, frame] = logits
+            found[object_id, frame] = logits.clip(-6)
     return found
 
 
@@ -78,12 +81,9 @@ def changed(
 def largest_difference(
     first: dict[tuple[int, int], np.ndarray], second: dict[tuple[int, int], np.ndarray]
 ) -> float:
-    """How far apart two sessions are, where logits matter to a mask."""
+    """How far apart two sessions are."""
     assert first.keys() == second.keys()
-    # The store cuts logits off below -6: far from any mask.
-    return max(
-        float(np.abs(first[k].clip(-6) - second[k].clip(-6)).max()) for k in first
-    )
+    return max(float(np.abs(first[key] - second[key]).max()) for key in first)
 
 
 def everything(session: Session) -> dict[str, object]:

@@ -174,7 +174,7 @@ def test_a_missing_frame_leaves_its_slot_empty() -> None:
 @pytest.mark.parametrize("backward", [False, True])
 def test_a_long_pass_keeps_few_memories(backward: bool) -> None:
     bank = MemoryBank(RULES)
-    bank.conditioning[500] = frame_memory()
+    bank.set_conditioning(500, torch.zeros(1, 8))
     frames = range(999, -1, -1) if backward else range(1000)
     bank.begin(backward=backward)
     for frame in frames:
@@ -204,16 +204,18 @@ def test_everything_can_be_kept() -> None:
 
 def test_stale_memories_are_forgotten() -> None:
     bank = MemoryBank(RULES)
-    bank.conditioning[2] = frame_memory()
     for frame in (3, 4):
         bank.remember(frame, frame_memory())
     bank.forget([2, 3])
-    assert [bank.knows(f) for f in (2, 3, 4)] == [True, False, True]
+    assert [bank.knows(f) for f in (2, 3, 4)] == [False, False, True]
+    selection = bank.select(5, backward=False, num_frames=20)
+    assert [m.frame for m in selection.memories] == [4]
+    assert [p.frame for p in selection.pointers] == [4]
 
 
 def test_a_frame_does_not_attend_to_its_own_memory() -> None:
     bank = MemoryBank(RULES)
     for frame in (3, 8):
-        bank.conditioning[frame] = frame_memory()
+        bank.set_conditioning(frame, torch.zeros(1, 8))
     selection = bank.select(8, backward=False, num_frames=20)
     assert [m.frame for m in selection.memories] == [3]
