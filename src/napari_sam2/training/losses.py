@@ -126,7 +126,8 @@ def prediction_losses(
         actual = mask_iou(whole, target)
     iou = ((decoded.iou.float() - actual).abs().mean(1) * present).sum() / count
     presence = F.binary_cross_entropy_with_logits(
-        decoded.object_score[:, 0].float(), present
+        decoded.object_score[:, 0].float(),
+        present.clamp(weights.presence_doubt, 1 - weights.presence_doubt),
     )
     total = mask + weights.iou * iou + presence_weight * weights.presence * presence
     return Losses(total, mask.detach(), iou.detach(), presence.detach())

@@ -307,7 +307,7 @@ class _Stage:
             )
             for name in MEASURES
         }
-        self.log.write(step, values)
+        self.log.write(step - 1, values)  # with the last step that it knows
         _log.info("step %d: %s", step, values)
 
     def _rules(self, inside: int, chance: torch.Generator) -> StepRules:

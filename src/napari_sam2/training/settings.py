@@ -202,6 +202,9 @@ class LossParameters:
         Of the predicted IoU of every mask.
     presence : float
         Of the object score, in clips; a tenth of it in images.
+    presence_doubt : float
+        Probability that presence is taught to be off by, 0 to 0.5: without it, single
+        images, where every object is present, teach scores that clips cannot undo.
     other_masks : float
         Of the masks that were not the best, beside 1 for the best.
     """
@@ -210,10 +213,12 @@ class LossParameters:
     dice: float = 1.0
     iou: float = 0.5
     presence: float = 0.5
+    presence_doubt: float = 0.02
     other_masks: float = 0.05
 
     def __post_init__(self) -> None:
         _check(self, 0.0, 1e3, *(one.name for one in fields(self)))
+        _check(self, 0.0, 0.5, "presence_doubt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +271,7 @@ class TrainingParameters:
     synthetic: SyntheticParameters = field(default_factory=SyntheticParameters)
 
     def __post_init__(self) -> None:
-        _check(self, 0, 2**63 - 1, "seed")
+        _check(self, 0, 10**9, "seed")
         _check(self, 0, 256, "workers")
         _check(self, 0.0, 1.0, "weight_decay", "beta2", "ema_decay")
         _check(self, 1e-6, 1e6, "gradient_norm", "checkpoint_minutes")
