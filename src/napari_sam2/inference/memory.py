@@ -229,7 +229,6 @@ class MemoryBank:
     def set_conditioning(self, frame: int, pointer: Tensor) -> None:
         """Make a frame a conditioning one, whose memory is still to be encoded."""
         self.conditioning[frame] = pointer
-        self.conditioning_memories.pop(frame, None)
         self.forget([frame])
 
     def drop_conditioning(self, frame: int) -> None:
@@ -237,15 +236,14 @@ class MemoryBank:
         self.conditioning.pop(frame, None)
         self.conditioning_memories.pop(frame, None)
 
-    def remember_conditioning(self, frame: int, memory: FrameMemory) -> None:
-        """Keep the memory of a conditioning frame, forgetting the farthest."""
-        self.conditioning_memories[frame] = memory
+    def keep_conditioning(self, frame: int, chosen: Collection[int]) -> None:
+        """Forget the memories of conditioning frames far from `frame`, not chosen."""
         limit = self.rules.max_conditioning_frames
         if self.rules.keep_all or limit is None:
             return
-        kept = limit + self.rules.num_maskmem
-        if len(self.conditioning_memories) > kept:
-            far = max(self.conditioning_memories, key=lambda f: abs(f - frame))
+        others = [f for f in self.conditioning_memories if f not in chosen]
+        others.sort(key=lambda f: abs(f - frame))
+        for far in others[limit:]:
             del self.conditioning_memories[far]
 
     def remember(self, frame: int, memory: FrameMemory) -> None:
@@ -262,8 +260,9 @@ class MemoryBank:
             del self.pointers[far]
 
     def forget(self, frames: Sequence[int]) -> None:
-        """Drop the recent memories of frames that became stale."""
+        """Drop the memories of frames whose masks changed or are to change."""
         for f in frames:
+            self.conditioning_memories.pop(f, None)
             self.recent.pop(f, None)
             self.pointers.pop(f, None)
 

@@ -52,22 +52,27 @@ class MemoryEncoding:
     features: Callable[[int], ImageFeatures]
 
     @torch.no_grad()
-    def condition(self, chosen: Iterable[tuple[ObjectTrack, Selection]]) -> None:
-        """Encode the memories of chosen conditioning frames that are not at hand."""
+    def condition(
+        self, chosen: Sequence[tuple[ObjectTrack, Selection]], frame: int
+    ) -> None:
+        """Bring the conditioning frames that `frame` attends to to hand, few others."""
         waiting: dict[int, list[ObjectTrack]] = defaultdict(list)
         for track, selection in chosen:
-            for frame in {memory.frame for memory in selection.memories}:
-                if not track.bank.knows(frame):
-                    waiting[frame].append(track)
-        for frame in sorted(waiting):
-            for tracks in self._batches(waiting[frame], frame):
+            for prompted in {memory.frame for memory in selection.memories}:
+                if not track.bank.knows(prompted):
+                    waiting[prompted].append(track)
+        for prompted in sorted(waiting):
+            for tracks in self._batches(waiting[prompted], prompted):
                 memory = self._prompted(
-                    frame,
-                    [track.results.get(frame) for track in tracks],
-                    [track.bank.conditioning[frame] for track in tracks],
+                    prompted,
+                    [track.results.get(prompted) for track in tracks],
+                    [track.bank.conditioning[prompted] for track in tracks],
                 )
                 for row, track in enumerate(tracks):
-                    track.bank.remember_conditioning(frame, one_of(memory, row))
+                    memories = track.bank.conditioning_memories
+                    memories[prompted] = one_of(memory, row)
+        for track, selection in chosen:
+            track.bank.keep_conditioning(frame, {m.frame for m in selection.memories})
 
     @torch.no_grad()
     def settle(self, tracks: Iterable[ObjectTrack]) -> None:

@@ -105,7 +105,7 @@ class ObjectTrack:
         self.approved.add(frame)
         self.stale.discard(frame)
         self._anchors = None
-        # The memory of what was tracked may be of another mask than the approved one.
+        # What is remembered may be another mask than the approved one.
         self.bank.forget([frame])
 
     def release(self, frame: int) -> None:
@@ -113,8 +113,8 @@ class ObjectTrack:
         self.approved.discard(frame)
         self._anchors = None
         self._set_approved(frame, None)
+        self.bank.forget([frame])
         if frame not in self.prompts:
-            self.bank.forget([frame])
             self._mark_older(frame)
 
     def neighbours(self, frame: int) -> tuple[int | None, int | None]:
@@ -151,13 +151,7 @@ class ObjectTrack:
         self._revision += 1
         self._changed[frame] = self._revision
         below, above = self.neighbours(frame)
-        self._mark(
-            f
-            for f in self.results.frames()
-            if f != frame
-            and (below is None or f > below)
-            and (above is None or f < above)
-        )
+        self._mark(f for f in self.results.between(below, above) if f != frame)
 
     def _mark_older(self, frame: int) -> None:
         """Mark results around a released frame that are older than a change there."""
@@ -171,13 +165,8 @@ class ObjectTrack:
             ),
             default=0,
         )
-        self._mark(
-            f
-            for f in self.results.frames()
-            if first < f
-            and (above is None or f < above)
-            and self._computed.get(f, 0) < newest
-        )
+        between = self.results.between(below, above)
+        self._mark(f for f in between if self._computed.get(f, 0) < newest)
 
     def _set_approved(self, frame: int, mask: PackedMask | None) -> None:
         pending = self.pending.get(frame)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import zlib
+from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -138,6 +139,7 @@ class ResultStore:
     def __init__(self, spool: Spool | None) -> None:
         self._spool = spool
         self._kept: dict[int, FrameResult | _Stored] = {}
+        self._frames: list[int] = []  # keys of the above, sorted
         self._last: int | None = None
 
     def __contains__(self, frame: int) -> bool:
@@ -148,7 +150,13 @@ class ResultStore:
 
     def frames(self) -> list[int]:
         """Return the frames that have a result, sorted."""
-        return sorted(self._kept)
+        return self._frames.copy()
+
+    def between(self, below: int | None, above: int | None) -> list[int]:
+        """Return the frames that have a result above `below` and below `above`."""
+        start = 0 if below is None else bisect_right(self._frames, below)
+        stop = len(self._frames) if above is None else bisect_left(self._frames, above)
+        return self._frames[start:stop]
 
     def put(self, frame: int, result: FrameResult) -> None:
         """Keep the result of a frame in place of any other."""
@@ -157,6 +165,8 @@ class ResultStore:
             if isinstance(last, FrameResult):
                 self._kept[self._last] = _compress(last, self._spool)
         self._last = frame
+        if frame not in self._kept:
+            insort(self._frames, frame)
         self._kept[frame] = result
 
     def get(self, frame: int) -> FrameResult:
@@ -174,7 +184,8 @@ class ResultStore:
 
     def drop(self, frame: int) -> None:
         """Forget the result of a frame, if there is one."""
-        self._kept.pop(frame, None)
+        if self._kept.pop(frame, None) is not None:
+            self._frames.remove(frame)
 
 
 def _compress(result: FrameResult, spool: Spool) -> _Stored:

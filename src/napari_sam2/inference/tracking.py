@@ -129,7 +129,7 @@ class FrameTracker:
             (track, track.bank.select(frame, backward=backward, num_frames=num_frames))
             for track in tracks
         ]
-        encoding.condition(chosen)
+        encoding.condition(chosen, frame)
         return chosen
 
     def _attend(

@@ -17,6 +17,43 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+# MKL's matrix products use AVX-512 on one maker's processors only; oneDNN's, which
+# torch calls for convolutions, on all: up to twice as fast (AMD EPYC, two cores).
+_BY_CONVOLUTION = bool(
+    torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+    and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+)
+_SMALL = 20480  # numbers in the input; below, torch does not call oneDNN
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Map ``(..., in)`` by a weight ``(out, in)`` to ``(..., out)``.
+
+    As ``torch.nn.functional.linear``; float32 inference on a CPU goes by a 1 x 1
+    convolution where that is faster.
+    """
+    if (
+        not _BY_CONVOLUTION
+        or x.device.type != "cpu"
+        or x.dtype != torch.float32
+        or x.numel() <= _SMALL
+        or torch.is_grad_enabled()
+        or torch.is_autocast_enabled("cpu")
+    ):
+        return F.linear(x, weight, bias)
+    pixels = x.reshape(1, -1, 1, x.shape[-1]).permute(0, 3, 1, 2)
+    out = F.conv2d(pixels, weight[:, :, None, None], bias)
+    return out.permute(0, 2, 3, 1).reshape(*x.shape[:-1], weight.shape[0])
+
+
+class Linear(nn.Linear):
+    """A linear layer, computed by `linear`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(..., in_features)`` to ``(..., out_features)``."""
+        return linear(x, self.weight, self.bias)
+
+
 class MLP(nn.Module):
     """Linear layers with an activation between them.
 
@@ -43,7 +80,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         widths = [input_dim, *[hidden_dim] * (num_layers - 1), output_dim]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.layers = nn.ModuleList(Linear(a, b) for a, b in pairwise(widths))
         self.act = activation()
         self.sigmoid_output = sigmoid_output
 

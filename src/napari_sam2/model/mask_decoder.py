@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from napari_sam2.model.layers import MLP, LayerNorm2d
+from napari_sam2.model.layers import MLP, LayerNorm2d, Linear
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,7 +132,7 @@ class MaskDecoder(nn.Module):
         )
         if pred_obj_scores:
             self.pred_obj_score_head: nn.Module = (
-                MLP(dim, dim, 1, 3) if pred_obj_scores_mlp else nn.Linear(dim, 1)
+                MLP(dim, dim, 1, 3) if pred_obj_scores_mlp else Linear(dim, 1)
             )
         self.stability = (
             Stability(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from napari_sam2.model.layers import activation_function, clones
+from napari_sam2.model.layers import Linear, activation_function, clones
 
 if TYPE_CHECKING:
     from napari_sam2.model.transformer import Attention, RoPEAttention
@@ -57,9 +57,9 @@ class MemoryAttentionLayer(nn.Module):
         self.dropout_value = dropout
         self.self_attn = self_attention
         self.cross_attn_image = cross_attention
-        self.linear1 = nn.Linear(d_model, dim_feedforward)
+        self.linear1 = Linear(d_model, dim_feedforward)
         self.dropout = nn.Dropout(dropout)
-        self.linear2 = nn.Linear(dim_feedforward, d_model)
+        self.linear2 = Linear(dim_feedforward, d_model)
         self.norm1 = nn.LayerNorm(d_model)
         self.norm2 = nn.LayerNorm(d_model)
         self.norm3 = nn.LayerNorm(d_model)

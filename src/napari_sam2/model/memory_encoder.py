@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from napari_sam2.model.layers import DropPath, LayerNorm2d, clones
+from napari_sam2.model.layers import DropPath, LayerNorm2d, Linear, clones
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,9 +104,9 @@ class CXBlock(nn.Module):
             dim, dim, kernel_size, padding=padding, groups=dim if use_dwconv else 1
         )
         self.norm = LayerNorm2d(dim)
-        self.pwconv1 = nn.Linear(dim, 4 * dim)
+        self.pwconv1 = Linear(dim, 4 * dim)
         self.act = nn.GELU()
-        self.pwconv2 = nn.Linear(4 * dim, dim)
+        self.pwconv2 = Linear(4 * dim, dim)
         self.gamma = (
             nn.Parameter(layer_scale_init_value * torch.ones(dim))
             if layer_scale_init_value > 0

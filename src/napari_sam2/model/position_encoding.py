@@ -167,13 +167,21 @@ def axial_rotations(
         return torch.polar(torch.ones_like(angle), angle)
 
 
-def rotate(x: Tensor, rotations: Tensor) -> Tensor:
-    """Rotate the channel pairs of ``(B, heads, R N, D)`` by ``(N, D / 2)``, R times.
+def rotate(x: Tensor, rotations: Tensor, *, count: int | None = None) -> Tensor:
+    """Rotate the channel pairs of ``(B, heads, M, D)`` by ``(N, D / 2)``.
 
-    Tokens come as R maps of N tokens each, every map rotated alike. The result has
-    the type of `x`.
+    The first `count` tokens (all if absent) are maps of N tokens, one after another,
+    every map rotated alike; the others stay. Without gradients `x` is overwritten.
     """
+    count = x.shape[-2] if count is None else count
+    if count == 0:
+        return x
     tokens, pairs = rotations.shape
-    shape = (*x.shape[:2], -1, tokens, pairs, 2)
-    turned = torch.view_as_complex(x.float().reshape(shape)) * rotations
-    return torch.view_as_real(turned).reshape(x.shape).to(x.dtype)
+    shape = (*x.shape[:2], count // tokens, tokens, pairs, 2)
+    maps = x[:, :, :count].view(shape)
+    if x.dtype == torch.float32 and not torch.is_grad_enabled():
+        torch.view_as_complex(maps).mul_(rotations)
+        return x
+    turned = torch.view_as_real(torch.view_as_complex(maps.float()) * rotations)
+    turned = turned.flatten(4).flatten(2, 3).to(x.dtype)
+    return torch.cat([turned, x[:, :, count:]], dim=2)

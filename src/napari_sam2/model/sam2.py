@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_sam2.model.layers import MLP
+from napari_sam2.model.layers import MLP, Linear
 from napari_sam2.model.mask_decoder import DecodedMasks, MaskDecoder, Stability
 from napari_sam2.model.position_encoding import temporal_sine
 from napari_sam2.model.prompt_encoder import PADDING, PromptEncoder
@@ -210,12 +210,10 @@ class Sam2(nn.Module):
             # The mask prompt at the prompt encoder's resolution, for its pointer.
             self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
             self.obj_ptr_proj = (
-                MLP(dim, dim, dim, 3)
-                if use_mlp_for_obj_ptr_proj
-                else nn.Linear(dim, dim)
+                MLP(dim, dim, dim, 3) if use_mlp_for_obj_ptr_proj else Linear(dim, dim)
             )
         if proj_tpos_enc_in_obj_ptrs:
-            self.obj_ptr_tpos_proj = nn.Linear(dim, self.mem_dim)
+            self.obj_ptr_tpos_proj = Linear(dim, self.mem_dim)
 
         side = image_size // backbone_stride
         self.sam_prompt_encoder = PromptEncoder(

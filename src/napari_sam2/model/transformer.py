@@ -8,16 +8,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_sam2.model.layers import MLP
+from napari_sam2.model.blocked_attention import blocked_attention
+from napari_sam2.model.layers import MLP, Linear
 from napari_sam2.model.position_encoding import axial_rotations, rotate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import torch
+# Pairs of queries and keys from which a kernel written in Python pays.
+_LARGE_ATTENTION = 2**18
 
 
 class Attention(nn.Module):
@@ -58,10 +61,10 @@ class Attention(nn.Module):
                 f"num_heads ({num_heads}) must divide the inner width "
                 f"({self.internal_dim})"
             )
-        self.q_proj = nn.Linear(embedding_dim, self.internal_dim)
-        self.k_proj = nn.Linear(self.kv_in_dim, self.internal_dim)
-        self.v_proj = nn.Linear(self.kv_in_dim, self.internal_dim)
-        self.out_proj = nn.Linear(self.internal_dim, embedding_dim)
+        self.q_proj = Linear(embedding_dim, self.internal_dim)
+        self.k_proj = Linear(self.kv_in_dim, self.internal_dim)
+        self.v_proj = Linear(self.kv_in_dim, self.internal_dim)
+        self.out_proj = Linear(self.internal_dim, embedding_dim)
         self.dropout_p = dropout
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -136,28 +139,49 @@ class RoPEAttention(Attention):
         The last `num_k_exclude_rope` keys (object pointers) have no position and are
         not rotated.
         """
-        queries = self._heads(self.q_proj(q))
-        keys = self._heads(self.k_proj(k))
-        values = self._heads(self.v_proj(v))
-        rotations = self._rotation(queries.shape[-2], q.device)
-        rotated = keys.shape[-2] - num_k_exclude_rope
-        if rotated != queries.shape[-2] and not self.rope_k_repeat and rotated:
+        rotations = self._rotation(q.shape[1], q.device)
+        rotated = k.shape[1] - num_k_exclude_rope
+        if rotated != q.shape[1] and not self.rope_k_repeat and rotated:
             raise ValueError(
-                f"{rotated} keys for {queries.shape[-2]} queries need "
-                "rope_k_repeat=True"
+                f"{rotated} keys for {q.shape[1]} queries need rope_k_repeat=True"
             )
-        queries = rotate(queries, rotations)
-        if rotated:
-            turned = rotate(keys[:, :, :rotated], rotations)
-            # In inference the projection is ours to overwrite, which spares a copy.
-            if num_k_exclude_rope == 0:
-                keys = turned
-            elif self.training or keys.requires_grad:
-                keys = turned.new_empty(keys.shape).copy_(keys)
-                keys[:, :, :rotated] = turned
-            else:
-                keys[:, :, :rotated] = turned
-        return self._attend(queries, keys, values)
+        if self._blocks_pay(q, k):
+            return self._attend_in_blocks(q, k, v, rotations, rotated)
+        queries = rotate(self._heads(self.q_proj(q)), rotations)
+        keys = rotate(self._heads(self.k_proj(k)), rotations, count=rotated)
+        return self._attend(queries, keys, self._heads(self.v_proj(v)))
+
+    def _blocks_pay(self, q: Tensor, k: Tensor) -> bool:
+        """Return whether `blocked_attention` can be used, and is the faster."""
+        return (
+            q.device.type == "cpu"
+            and q.dtype == k.dtype == torch.float32
+            and not torch.is_grad_enabled()
+            and not torch.is_autocast_enabled("cpu")
+            and self.num_heads == 1
+            and q.shape[1] * k.shape[1] >= _LARGE_ATTENTION
+        )
+
+    def _attend_in_blocks(
+        self, q: Tensor, k: Tensor, v: Tensor, rotations: Tensor, rotated: int
+    ) -> Tensor:
+        """Attend object by object, to values not yet projected if they are narrow.
+
+        The weights of a softmax sum to one, so ``P (M W + b) = (P M) W + b``.
+        """
+        queries = rotate(self._heads(self.q_proj(q)), rotations)[:, 0]
+        queries = queries * self.internal_dim**-0.5
+        narrow = self.kv_in_dim < self.internal_dim
+        attended = []
+        for index in range(len(k)):
+            keys = self._heads(self.k_proj(k[index : index + 1]))
+            keys = rotate(keys, rotations, count=rotated)[0, 0]
+            values = v[index] if narrow else self.v_proj(v[index])
+            mine = queries[index if len(queries) > 1 else 0]
+            attended.append(blocked_attention(mine, keys, values))
+        x = torch.stack(attended)
+        out: Tensor = self.out_proj(self.v_proj(x) if narrow else x)
+        return out
 
     def _rotation(self, tokens: int, device: torch.device) -> Tensor:
         """Return the rotations ``(N, D / 2)`` of a map of that many tokens."""
