@@ -1,0 +1,1 @@
+"""Other implementations of the same network, timed where they are installed."""
