@@ -318,7 +318,7 @@ def _reason(problem: Any) -> str:
         return "is NaN or infinite: give a number"
     if place == ("version",):
         return f"is {_shown(given)}: this release reads version 1"
-    said = problem["msg"].replace("Tuple", "List").replace("tuple", "list")
+    said = problem["msg"].replace("Tuple", "Array")
     return f"is {_shown(given)}: {said[:1].lower()}{said[1:]}"
 
 

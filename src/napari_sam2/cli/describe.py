@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_sam2.data.stack import StackImage
 
 _MOST_FRAMES = 32
+_COLOURS = ("red", "green", "blue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +181,9 @@ def _lines(image: StackImage, found: ImageDescription) -> list[tuple[str, str]]:
         )
     )
     if frames.channels:
-        shown = ", ".join(map(str, frames.channels))
-        colours = "as grey" if len(frames.channels) == 1 else "as red, green, blue"
-        lines.append(("seen", f"channel {shown} {colours}"))
+        colours = ("grey",) if len(frames.channels) == 1 else _COLOURS
+        seen = zip(frames.channels, colours, strict=False)
+        lines.append(("seen", ", ".join(f"channel {c} as {name}" for c, name in seen)))
     if frames.lowest is None:
         values = "none but NaN"
     else:

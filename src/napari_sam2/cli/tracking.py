@@ -112,9 +112,9 @@ class _Run:
                 record.remove()
         if stopped:
             note(
-                f"Stopped: {len(record.scores)} of {len(self.inputs.frames)} frames are"
-                f" safe in {writer.path}, which can be opened as it is. To go on, give"
-                " the same command with --resume."
+                f"Stopped before the end: {writer.path} has labels on"
+                f" {len(record.scores)} of {len(self.inputs.frames)} frames and can be"
+                " opened as it is. To go on, give the same command with --resume."
             )
         elif kept and not computed:
             note(f"Nothing was left to track: all {kept} frames were done before.")
@@ -212,10 +212,10 @@ class _Run:
     def _propagate(
         self, writer: LabelWriter, record: TrackRecord, direction: Direction
     ) -> int:
-        """Track and write until the end or a stop; return how many frames."""
+        """Track and write until the end or a stop; return on how many frames."""
         backward = direction == "backward"
         previous = -1
-        computed = 0
+        computed = set()
         with Progress("Tracking", total=self._frames_to_track(direction)) as bar:
             for masks in self.predictor.propagate(
                 self.session, direction=direction, frames=self.request.frames
@@ -224,11 +224,11 @@ class _Run:
                 backward = backward or masks.frame <= previous
                 previous = masks.frame
                 self._write(masks, writer, record, backward=backward)
-                computed += 1
+                computed.add(masks.frame)
                 bar.advance()
                 if self.stop.requested:
                     break
-        return computed
+        return len(computed)
 
     def _write_prompted(self, writer: LabelWriter, record: TrackRecord) -> int:
         """Write the prompted frames that no pass came to; return how many."""
