@@ -24,6 +24,7 @@ _BY_CONVOLUTION = bool(
     and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 )
 _SMALL = 20480  # numbers in the input; below, torch does not call oneDNN
+_FEWEST_PRODUCTS = 2**23  # below, setting up the convolution costs more than it saves
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -37,6 +38,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         or x.device.type != "cpu"
         or x.dtype != torch.float32
         or x.numel() <= _SMALL
+        or x.numel() * weight.shape[0] < _FEWEST_PRODUCTS
         or torch.is_grad_enabled()
         or torch.is_autocast_enabled("cpu")
     ):
