@@ -19,7 +19,7 @@ from napari_sam2.prompt_file import (
     write_prompt_file,
 )
 
-NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+NUMBERS = st.floats(-1e15, 1e15)
 POINTS = st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=3).map(tuple)
 
 
@@ -167,6 +167,7 @@ def test_text_that_is_no_prompt_file(text: str, place: str, remedy: str) -> None
         ({"prompt": {"points": [[1, 2, 3]]}}, "points[0]", "at most 2"),
         ({"prompt": {"points": [[1, "2"]]}}, "[0][1]", "number"),
         ({"prompt": {"points": [[1, float("nan")]]}}, "[0][1]", "NaN"),
+        ({"prompt": {"points": [[1, 1e300]]}}, "[0][1], is 1e+300", "less than"),
         ({"prompt": {"box": [3, 3, 1, 1]}}, "prompts[0]", "x0 < x1"),
         ({"prompt": {"labels": [2]}}, "labels[0], is 2", "0 or 1"),
         ({"prompt": {"labels": [1, 1]}}, "2 labels for 1", "each"),

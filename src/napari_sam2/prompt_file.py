@@ -37,8 +37,10 @@ __all__ = [
 _LARGEST_ID = 2**32 - 1
 _SHOWN = 40  # characters of a wrong value that an error message quotes
 
-Point = tuple[FiniteFloat, FiniteFloat]
-Box = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
+# Far beyond any image, and well within what float32 holds.
+Coordinate = Annotated[FiniteFloat, Field(ge=-1e15, le=1e15)]
+Point = tuple[Coordinate, Coordinate]
+Box = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 
 
 class _Strict(BaseModel):
@@ -54,7 +56,7 @@ class FramePrompt(_Strict):
         int | None, Field(ge=0, description="Index of the frame; the first is 0.")
     ] = None
     position: Annotated[
-        FiniteFloat | None,
+        Coordinate | None,
         Field(
             description="In place of frame, where units is physical: depth or time of"
             " the frame in the image's unit; the nearest frame is taken."
