@@ -7,7 +7,7 @@ import math
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.progress import (
@@ -63,6 +63,7 @@ _COLUMNS = (
     *(f"validation_{name}" for name in MEASURES),
 )
 _LOG_EVERY = 20
+_FRAME_PARTS = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.")
 
 
 def train(
@@ -131,6 +132,27 @@ def between(limits: tuple[float, float], stage: StageParameters, step: int) -> f
     """Return what a number that changes over a stage is at one of its steps."""
     first, last = limits
     return first + (last - first) * step / max(stage.steps - 1, 1)
+
+
+def parameter_groups(
+    model: Sam2, weight_decay: float, frame_rate: float
+) -> list[dict[str, Any]]:
+    """Return the groups of the optimiser.
+
+    Vectors (biases, norms) do not decay; parts that see single frames have the
+    ``share`` `frame_rate` of the learning rate, all others 1.
+    """
+    groups = []
+    for share, of_frames in ((frame_rate, True), (1.0, False)):
+        chosen = [
+            parameter
+            for name, parameter in model.named_parameters()
+            if name.startswith(_FRAME_PARTS) == of_frames
+        ]
+        for matrices, decay in ((True, weight_decay), (False, 0.0)):
+            some = [p for p in chosen if (p.ndim > 1) == matrices]
+            groups.append({"params": some, "weight_decay": decay, "share": share})
+    return groups
 
 
 class _Run:
@@ -203,13 +225,8 @@ class _Stage:
             seed=parameters.seed,
         ).train()
         self.average = averaged_copy(self.model)
-        matrices = [p for p in self.model.parameters() if p.ndim > 1]
-        others = [p for p in self.model.parameters() if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": parameters.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
+            parameter_groups(self.model, parameters.weight_decay, stage.frame_rate),
             betas=(0.9, parameters.beta2),
         )
         self.step_function = image_step if stage.kind == "images" else clip_step
@@ -257,7 +274,7 @@ class _Stage:
         inside = step - self.first
         rate = learning_rate(self.stage, inside)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         chance = self._chance(step)
         torch.manual_seed(chance.initial_seed())  # for dropout
         result = self.step_function(

@@ -101,7 +101,8 @@ class StepSamples(Dataset[StepSample]):
         masks = np.concatenate([masks for _, masks in drawn], axis=1)
         frames = [start]
         if stage.frames > 1 and rng.random() < knobs.prompts.second_frame_share:
-            shown = masks.reshape(*masks.shape[:2], -1).any(2).all(1)
+            areas = masks.reshape(*masks.shape[:2], -1).sum(axis=2)
+            shown = areas.min(axis=1) > 0
             others = np.flatnonzero(shown & (np.arange(stage.frames) != start))
             if len(others):
                 frames.append(int(rng.choice(others)))

@@ -98,6 +98,9 @@ class StageParameters:
         Highest rate of AdamW; cosine to `final_rate` of it.
     final_rate : float
         Share of the highest rate that is left at the end, 0 to 1.
+    frame_rate : float
+        Share of the rate for the parts that see single frames (image and prompt
+        encoders, mask decoder), 0 to 1: they are trained when the others begin.
     warmup : int
         Steps until the highest rate.
     area_weight : tuple of float
@@ -121,6 +124,7 @@ class StageParameters:
     objects: int = 8
     learning_rate: float = 4e-4
     final_rate: float = 0.05
+    frame_rate: float = 1.0
     warmup: int = 100
     area_weight: Range = (0.0, 0.0)
     correction_share: Range = (0.0, 0.0)
@@ -136,8 +140,8 @@ class StageParameters:
         _check(self, 1, 10**9, "steps", "frames", "images", "objects")
         _check(self, 0, 10**9, "warmup")
         _check(self, 32, 4096, "image_size")
-        _check(self, 0.0, 1.0, "learning_rate", "final_rate", "area_weight")
-        _check(self, 0.0, 1.0, "correction_share")
+        _check(self, 0.0, 1.0, "learning_rate", "final_rate", "frame_rate")
+        _check(self, 0.0, 1.0, "area_weight", "correction_share")
         _check(self, 1, 8, "corrections")
         if self.image_size % 32:
             raise ConfigError(
