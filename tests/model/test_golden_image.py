@@ -93,6 +93,7 @@ def image_part(case: Case) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.official
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.file)
 def test_image_part_is_that_of_the_original(case: Case) -> None:
     frame, found = image_part(case)

@@ -135,6 +135,7 @@ CASES = [
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.official
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.file)
 def test_every_answer_is_that_of_the_original(case: Case) -> None:
     model = build_model(

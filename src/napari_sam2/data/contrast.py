@@ -136,6 +136,7 @@ def estimate_contrast(
         if frame.ndim == 3 and frame.dtype == np.uint8 and not composite:
             return Contrast(((0.0, 255.0),))
         samples.append(np.array(frame[::step, ::step]))
+        del frame  # not two at a time
     values = np.stack(samples)
     if not composite:
         return Contrast((_percentile_limits(values, percentiles),))

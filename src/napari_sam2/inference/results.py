@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 import zlib
 from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass, field, replace
@@ -109,6 +110,7 @@ class Spool:
             max_size=_SPOOL_BYTES
         )
         self._end = 0
+        weakref.finalize(self, self._file.close)
 
     def append(self, data: bytes) -> int:
         """Put bytes aside and return where they begin."""
