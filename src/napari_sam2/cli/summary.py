@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from napari_sam2.cli.record import FrameScores
     from napari_sam2.cli.request import TrackRequest
@@ -52,7 +53,7 @@ class TrackSummary:
     Attributes
     ----------
     image, labels
-        Paths, as given.
+        Their paths.
     axes
         Of the labels: ``"ZYX"`` or ``"TYX"``.
     frames
@@ -92,6 +93,7 @@ def summarise(
     names: Mapping[int, str | None],
     scores: Iterable[FrameScores],
     *,
+    labels: Path | None = None,
     complete: bool,
     seconds: float = 0.0,
     computed: int = 0,
@@ -108,6 +110,8 @@ def summarise(
         The objects.
     scores
         Of each frame that is done.
+    labels
+        Where they are, if not where they shall be.
     complete, seconds, computed
         As in `TrackSummary`.
     """
@@ -120,7 +124,7 @@ def summarise(
             found[number].append(ObjectScore(one.frame, score, iou, present=score > 0))
     return TrackSummary(
         image=str(request.image),
-        labels=str(request.out),
+        labels=str(labels or request.out),
         axes=frames.axes,
         frames=len(frames),
         written=tuple(one.frame for one in done),

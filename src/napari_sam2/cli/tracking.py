@@ -126,6 +126,7 @@ class _Run:
             self.inputs.frames,
             self.inputs.prompts.names,
             record.scores.values(),
+            labels=writer.path,
             complete=not stopped,
             seconds=seconds,
             computed=computed,
