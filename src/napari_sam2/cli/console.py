@@ -72,7 +72,8 @@ class Progress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._bars.stop()
+        if self._live:
+            self._bars.stop()
 
     def advance(self) -> None:
         """Count one step."""
@@ -81,8 +82,9 @@ class Progress:
     def show(self, done: int, total: int | None) -> None:
         """Say how many steps are done."""
         self._done, self._total = done, total
-        self._bars.start()
-        self._bars.update(self._task, completed=done, total=total)
+        if self._live:
+            self._bars.start()
+            self._bars.update(self._task, completed=done, total=total)
         now = time.monotonic()
         if not self._live and now - self._said >= _LINE_SECONDS:
             self._said = now

@@ -20,6 +20,7 @@ from napari_sam2.checkpoints import (
 )
 from napari_sam2.cli.console import Progress, note
 from napari_sam2.cli.options import Debug, Json  # noqa: TC001 - typer reads them
+from napari_sam2.errors import CheckpointError
 
 _INTERRUPTED = 130
 
@@ -71,6 +72,10 @@ def list_models(json_: Json = False, debug: Debug = False) -> None:
 def download_model(name: Name, debug: Debug = False) -> int:
     """Download the weights of a model, or go on with a download cut short."""
     model = find_model(name)
+    if not model.has_weights:
+        raise CheckpointError(
+            f"No weights are published for {model.name}: there is nothing to download."
+        )
     try:
         with Progress(model.name, total=model.size, unit="bytes") as bar:
             path = ensure_downloaded(model, bar.show)
