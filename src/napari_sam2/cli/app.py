@@ -14,6 +14,7 @@ from napari_sam2.cli import models
 from napari_sam2.cli.console import note
 from napari_sam2.cli.demo import demo
 from napari_sam2.cli.describe import describe
+from napari_sam2.cli.interrupt import INTERRUPTED
 from napari_sam2.cli.options import Debug  # noqa: TC001 - typer reads it
 from napari_sam2.cli.schema import schema
 from napari_sam2.cli.track import track
@@ -22,7 +23,7 @@ from napari_sam2.errors import Sam2Error
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+FAILED, WRONG_USAGE = 1, 2
 
 # The parent of all mistakes in the use of a command. It is click's own up to typer
 # 0.24, and typer's copy of it after that.

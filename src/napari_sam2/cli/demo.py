@@ -10,6 +10,7 @@ import typer
 
 from napari_sam2.checkpoints import default_model, is_downloaded
 from napari_sam2.cli.console import note
+from napari_sam2.cli.interrupt import INTERRUPTED
 from napari_sam2.cli.options import Debug, Json  # noqa: TC001 - typer reads them
 from napari_sam2.cli.request import TrackRequest
 from napari_sam2.cli.track import run
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 _OBJECTS = 8
 _STEP, _PIXEL = 0.6, 0.25  # micrometer between planes and between pixels
-_INTERRUPTED = 130
 
 
 def demo(
@@ -66,13 +66,13 @@ def demo(
         summary = run(request)
     except KeyboardInterrupt:
         note("Stopped.")
-        return _INTERRUPTED
+        return INTERRUPTED
     note(
         f"To look at it: napari {image} {labels}\nIn napari's layer list, right-click"
         " demo-labels and choose Convert to Labels."
     )
     typer.echo(summary.as_json() if json_ else summary.labels)
-    return 0 if summary.complete else _INTERRUPTED
+    return 0 if summary.complete else INTERRUPTED
 
 
 def _write_image(path: Path, clip: Clip) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
+INTERRUPTED = 130  # exit code, by the custom of shells
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _STDERR = 2
 

@@ -19,10 +19,9 @@ from napari_sam2.checkpoints import (
     weights_path,
 )
 from napari_sam2.cli.console import Progress, note
+from napari_sam2.cli.interrupt import INTERRUPTED
 from napari_sam2.cli.options import Debug, Json  # noqa: TC001 - typer reads them
 from napari_sam2.errors import CheckpointError
-
-_INTERRUPTED = 130
 
 Name = Annotated[
     str,
@@ -81,7 +80,7 @@ def download_model(name: Name, debug: Debug = False) -> int:
             path = ensure_downloaded(model, bar.show)
     except KeyboardInterrupt:
         note("Stopped. The same command goes on from here.")
-        return _INTERRUPTED
+        return INTERRUPTED
     typer.echo(str(path))
     return 0
 

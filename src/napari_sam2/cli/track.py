@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_sam2.cli.console import note
-from napari_sam2.cli.interrupt import StopRequest
+from napari_sam2.cli.interrupt import INTERRUPTED, StopRequest
 from napari_sam2.cli.options import (
     IMAGE_PANEL,
     NETWORK_PANEL,
@@ -31,8 +31,6 @@ from napari_sam2.cli.request import TrackRequest
 
 if TYPE_CHECKING:
     from napari_sam2.cli.summary import TrackSummary
-
-_INTERRUPTED = 130
 
 
 def track(
@@ -276,9 +274,9 @@ def track(
             if begun
             else "Stopped before there was anything to keep."
         )
-        return _INTERRUPTED
+        return INTERRUPTED
     typer.echo(summary.as_json() if json_ else summary.labels)
-    return 0 if summary.complete else _INTERRUPTED
+    return 0 if summary.complete else INTERRUPTED
 
 
 def run(request: TrackRequest) -> TrackSummary:
