@@ -108,7 +108,7 @@ class CXBlock(nn.Module):
         self.act = nn.GELU()
         self.pwconv2 = Linear(4 * dim, dim)
         self.gamma = (
-            nn.Parameter(layer_scale_init_value * torch.ones(dim))
+            nn.Parameter(torch.full((dim,), layer_scale_init_value))
             if layer_scale_init_value > 0
             else None
         )
