@@ -6,6 +6,7 @@ image channels, ``D`` memory channels, ``H W`` image embedding, ``S`` input size
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -403,18 +404,22 @@ class Sam2(nn.Module):
             multimask=self.is_ambiguous(count, tracking=tracking),
             stability=stability,
         )
+        masks = self.choose_masks(decoded)
+        if not self.pred_obj_scores:
+            return masks
+        present = (masks.object_score > 0)[:, None, None, None]
+        return replace(masks, logits=torch.where(present, masks.logits, ABSENT_LOGIT))
+
+    def choose_masks(self, decoded: DecodedMasks) -> ObjectMasks:
+        """Choose the mask of highest predicted IoU for each object.
+
+        The pointer of an object judged absent says so; its mask keeps its logits.
+        """
         logits, iou, token = _best(decoded)
         score = decoded.object_score[:, 0].float()
-        logits = logits.float()
-        if self.pred_obj_scores:
-            present = (score > 0)[:, None, None, None]
-            logits = torch.where(present, logits, ABSENT_LOGIT)
-        if self.pred_obj_scores:
-            presence = score.sigmoid() if self.soft_no_obj_ptr else (score > 0).float()
-        else:
-            presence = torch.ones_like(score)
+        presence = score.sigmoid() if self.soft_no_obj_ptr else (score > 0).float()
         return ObjectMasks(
-            logits=logits,
+            logits=logits.float(),
             iou=iou.float(),
             object_score=score,
             pointer=self._pointer(token, presence),

@@ -24,7 +24,6 @@ from napari_sam2.training.step import (
     as_clicks,
     as_prior,
     as_remembered,
-    choose_masks,
     object_groups,
     pick_features,
 )
@@ -255,7 +254,7 @@ class _Follower:
             multimask=model.is_ambiguous(number, tracking=tracking),
             stability=None,
         )
-        masks = choose_masks(model, decoded)
+        masks = model.choose_masks(decoded)
         self.tally.add(kind, decoded, masks, self.targets[frame][rows])
         return masks
 

@@ -213,7 +213,7 @@ def image_step(
                     multimask=model.is_ambiguous(points.shape[1], tracking=False),
                     stability=None,
                 )
-                masks = choose_masks(model, decoded)
+                masks = model.choose_masks(decoded)
                 tally.add(
                     "corrected" if correction else "prompted", decoded, masks, wanted
                 )
@@ -227,32 +227,6 @@ def image_step(
                 points = torch.cat([points, more], dim=1)
                 labels = torch.cat([labels, signs], dim=1)
     return tally.result()
-
-
-def choose_masks(model: Sam2, decoded: DecodedMasks) -> ObjectMasks:
-    """Choose the mask of highest predicted IoU, as `Sam2.predict_masks` does.
-
-    Where an object is judged absent its pointer says so, and its mask, which here
-    keeps its logits, is empty in memories by `as_remembered`.
-    """
-    rows = torch.arange(len(decoded.iou), device=decoded.iou.device)
-    best = decoded.iou.argmax(1)
-    several = decoded.tokens.shape[1] > 1
-    token = decoded.tokens[rows, best] if several else decoded.tokens[:, 0]
-    score = decoded.object_score[:, 0].float()
-    pointer: Tensor = model.obj_ptr_proj(token).float()
-    if model.pred_obj_scores and model.use_obj_ptrs_in_encoder:
-        presence = score.sigmoid() if model.soft_no_obj_ptr else (score > 0).float()
-        presence = presence[:, None]
-        if model.fixed_no_obj_ptr:
-            pointer = presence * pointer
-        pointer = pointer + (1 - presence) * model.no_obj_ptr
-    return ObjectMasks(
-        logits=decoded.logits[rows, best][:, None].float(),
-        iou=decoded.iou[rows, best].float(),
-        object_score=score,
-        pointer=pointer,
-    )
 
 
 def as_remembered(model: Sam2, masks: ObjectMasks) -> ObjectMasks:
