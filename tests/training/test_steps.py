@@ -12,7 +12,6 @@ from napari_sam2.training.samples import TRAINING, StepSamples
 from napari_sam2.training.settings import LossParameters
 from napari_sam2.training.step import (
     StepRules,
-    as_remembered,
     image_step,
     object_groups,
 )
@@ -100,7 +99,7 @@ def test_masks_are_chosen_as_predictors_choose_them(model, score):
     decoded: DecodedMasks = model.decode(
         embedding, features, points, labels, multimask=True, stability=None
     )
-    masks = as_remembered(model, model.choose_masks(decoded))
+    masks = model.empty_absent(model.choose_masks(decoded))
     assert torch.equal(masks.logits, expected.logits)
     assert torch.allclose(masks.pointer, expected.pointer)
     assert torch.equal(masks.iou, expected.iou)

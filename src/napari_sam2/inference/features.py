@@ -49,7 +49,3 @@ class FeatureCache:
     def nbytes(self) -> int:
         """Bytes held."""
         return sum(features.nbytes for features in self._kept.values())
-
-    def clear(self) -> None:
-        """Drop everything."""
-        self._kept.clear()

@@ -14,7 +14,7 @@ import torch
 from napari_sam2.inference.memory import earlier_frames
 from napari_sam2.inference.preprocess import resize_mask
 from napari_sam2.model.records import FrameMemory, ImageFeatures, ObjectMasks
-from napari_sam2.model.sam2 import PROMPTED_LOGIT, resize
+from napari_sam2.model.sam2 import prompted_logits, resize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -159,7 +159,7 @@ class MemoryEncoding:
             else:
                 mask = result.exact.unpack()
                 binary = resize_mask(mask, result.view, size, device)
-                rows[row] = binary * (2 * PROMPTED_LOGIT) - PROMPTED_LOGIT
+                rows[row] = prompted_logits(binary)
         return torch.cat(rows)
 
     def _scores(self, results: Sequence[FrameResult]) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_sam2.model.prompt_encoder import BOX_FIRST, BOX_LAST
-from napari_sam2.model.sam2 import PROMPTED_LOGIT, resize
+from napari_sam2.model.sam2 import prompted_logits, resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,7 +82,7 @@ def prompt_tensors(
         if prompt.is_mask:
             mask = resized
         else:
-            logits = resized * (2 * PROMPTED_LOGIT) - PROMPTED_LOGIT
+            logits = prompted_logits(resized)
             prior = resize(logits, (logits_size, logits_size), antialias=True)
     return PromptTensors(points_xy, labels_tensor, mask, prior)
 

@@ -19,7 +19,7 @@ from napari_sam2.inference.results import (
     Spool,
 )
 from napari_sam2.model.records import View
-from napari_sam2.model.sam2 import PROMPTED_LOGIT, resize
+from napari_sam2.model.sam2 import PROMPTED_LOGIT, prompted_logits, resize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -302,5 +302,5 @@ def _mask_logits(
 ) -> NDArray[np.float32]:
     """Return the logits ``(h, w)`` that a mask ``(H, W)`` has at low resolution."""
     binary = resize_mask(mask, view, view.input_size, torch.device("cpu"))
-    logits = binary * (2 * PROMPTED_LOGIT) - PROMPTED_LOGIT
+    logits = prompted_logits(binary)
     return resize(logits, size, antialias=True)[0, 0].numpy()

@@ -404,11 +404,7 @@ class Sam2(nn.Module):
             multimask=self.is_ambiguous(count, tracking=tracking),
             stability=stability,
         )
-        masks = self.choose_masks(decoded)
-        if not self.pred_obj_scores:
-            return masks
-        present = (masks.object_score > 0)[:, None, None, None]
-        return replace(masks, logits=torch.where(present, masks.logits, ABSENT_LOGIT))
+        return self.empty_absent(self.choose_masks(decoded))
 
     def choose_masks(self, decoded: DecodedMasks) -> ObjectMasks:
         """Choose the mask of highest predicted IoU for each object.
@@ -424,6 +420,13 @@ class Sam2(nn.Module):
             object_score=score,
             pointer=self._pointer(token, presence),
         )
+
+    def empty_absent(self, masks: ObjectMasks) -> ObjectMasks:
+        """Return the masks with nothing where the object is judged absent."""
+        if not self.pred_obj_scores:
+            return masks
+        present = (masks.object_score > 0)[:, None, None, None]
+        return replace(masks, logits=torch.where(present, masks.logits, ABSENT_LOGIT))
 
     def masks_as_output(
         self,
@@ -442,7 +445,7 @@ class Sam2(nn.Module):
         stability : Stability, optional
             See `MaskDecoder.forward`.
         """
-        given = masks.float() * (2 * PROMPTED_LOGIT) - PROMPTED_LOGIT
+        given = prompted_logits(masks.float())
         logits = resize(given, self.sam_prompt_encoder.mask_input_size, antialias=True)
         present = masks.flatten(1).any(1).float()
         if self.use_obj_ptrs_in_encoder:
@@ -459,7 +462,7 @@ class Sam2(nn.Module):
         return ObjectMasks(
             logits=logits,
             iou=torch.ones_like(present),
-            object_score=present * (2 * PROMPTED_LOGIT) - PROMPTED_LOGIT,
+            object_score=prompted_logits(present),
             pointer=pointer,
         )
 
@@ -546,6 +549,11 @@ class Sam2(nn.Module):
         if self.fixed_no_obj_ptr:
             pointer = presence * pointer
         return pointer + (1 - presence) * self.no_obj_ptr
+
+
+def prompted_logits(mask: Tensor) -> Tensor:
+    """Return the logits of a given mask of 0 and 1."""
+    return mask * (2 * PROMPTED_LOGIT) - PROMPTED_LOGIT
 
 
 def resize(x: Tensor, size: tuple[int, int], *, antialias: bool = False) -> Tensor:

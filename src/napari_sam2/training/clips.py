@@ -23,7 +23,6 @@ from napari_sam2.training.step import (
     as_boxes,
     as_clicks,
     as_prior,
-    as_remembered,
     object_groups,
     pick_features,
 )
@@ -187,7 +186,7 @@ class _Follower:
         points, labels = points[:, :0], labels[:, :0]
         for _ in range(self.rules.corrections):
             more, signs = correction_clicks(
-                as_remembered(model, masks).logits.detach(),
+                model.empty_absent(masks).logits.detach(),
                 self.targets[frame],
                 self.generator,
                 self.rules.prompts.centre_share,
@@ -288,7 +287,7 @@ class _Follower:
 
     def _remember(self, frame: int, masks: ObjectMasks, *, prompted: bool) -> None:
         """Encode the memory of all objects on a frame."""
-        masks = as_remembered(self.model, masks)
+        masks = self.model.empty_absent(masks)
         self.tally.show(frame, self.rows, masks)
         memory = self.model.encode_memory(
             self.features(frame, self.rows),

@@ -14,7 +14,7 @@ from torch import Tensor
 from napari_sam2.inference.image import LOGIT_LIMIT
 from napari_sam2.model.prompt_encoder import BOX_FIRST, BOX_LAST, POSITIVE
 from napari_sam2.model.records import ImageFeatures, ObjectMasks
-from napari_sam2.model.sam2 import ABSENT_LOGIT, Sam2, resize
+from napari_sam2.model.sam2 import Sam2, resize
 from napari_sam2.training.losses import Losses, mask_iou, prediction_losses
 from napari_sam2.training.prompts import correction_clicks
 
@@ -227,19 +227,6 @@ def image_step(
                 points = torch.cat([points, more], dim=1)
                 labels = torch.cat([labels, signs], dim=1)
     return tally.result()
-
-
-def as_remembered(model: Sam2, masks: ObjectMasks) -> ObjectMasks:
-    """Return masks as memories see them: nothing where the object is absent."""
-    if not model.pred_obj_scores:
-        return masks
-    present = (masks.object_score > 0)[:, None, None, None]
-    return ObjectMasks(
-        logits=torch.where(present, masks.logits, ABSENT_LOGIT),
-        iou=masks.iou,
-        object_score=masks.object_score,
-        pointer=masks.pointer,
-    )
 
 
 def as_prior(masks: ObjectMasks) -> Tensor:
