@@ -6,10 +6,11 @@ what is used. Shapes: ``T`` frames, ``C`` clips, ``B`` batch of objects.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from napari_sam2.inference.memory import MemoryRules, Selection, select_memories
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
     from napari_sam2.model.sam2 import Sam2
     from napari_sam2.training.samples import StepSample
+
+# Of true masks that are remembered in place of those found: as sure as found ones are.
+TAUGHT_LOGIT = 6.0
 
 
 def clip_step(
@@ -291,11 +295,30 @@ class _Follower:
         self.tally.show(frame, self.rows, masks)
         memory = self.model.encode_memory(
             self.features(frame, self.rows),
-            masks,
+            masks if prompted else self._taught(frame, masks),
             binarize=prompted,
         )
         where = self.memory.conditioning if prompted else self.memory.recent
         where[frame] = memory
+
+    def _taught(self, frame: int, masks: ObjectMasks) -> ObjectMasks:
+        """Return masks of which a share is replaced by the true ones."""
+        share = self.rules.teacher_share
+        if not share:
+            return masks
+        draw = torch.rand(len(self.rows), generator=self.generator) < share
+        told = draw.to(self.rows.device)
+        target = self.targets[frame]
+        size = (masks.logits.shape[-2], masks.logits.shape[-1])
+        coarse = F.adaptive_avg_pool2d(target, size)
+        logits = (coarse * 2 - 1) * TAUGHT_LOGIT
+        present = target.flatten(1).any(1)
+        score = torch.where(present, TAUGHT_LOGIT, -TAUGHT_LOGIT)
+        return replace(
+            masks,
+            logits=torch.where(told[:, None, None, None], logits, masks.logits),
+            object_score=torch.where(told, score, masks.object_score),
+        )
 
 
 def _joined(results: Sequence[ObjectMasks], order: Tensor) -> ObjectMasks:

@@ -339,6 +339,7 @@ class _Stage:
             self.parameters.prompts,
             area_weight=between(stage.area_weight, stage, inside),
             corrections=number if corrected else 0,
+            teacher_share=between(stage.teacher_share, stage, inside),
         )
 
     def _chance(self, step: int) -> torch.Generator:

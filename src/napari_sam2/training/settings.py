@@ -112,6 +112,10 @@ class StageParameters:
         Share of the steps with correction clicks, at the start and at the end.
     corrections : tuple of int
         Least and most correction clicks in such a step.
+    teacher_share : tuple of float
+        Share of the tracked masks that are remembered as they should have been, at
+        the start and at the end of the stage: memory is learned sooner from masks
+        that are right, but in the end has to work with those that are found.
     augment, synthetic : AugmentParameters, SyntheticParameters, optional
         What is shown in this stage, instead of what the run says for all.
     """
@@ -129,6 +133,7 @@ class StageParameters:
     area_weight: Range = (0.0, 0.0)
     correction_share: Range = (0.0, 0.0)
     corrections: tuple[int, int] = (1, 1)
+    teacher_share: Range = (0.0, 0.0)
     augment: AugmentParameters | None = None
     synthetic: SyntheticParameters | None = None
 
@@ -142,6 +147,12 @@ class StageParameters:
         _check(self, 32, 4096, "image_size")
         _check(self, 0.0, 1.0, "learning_rate", "final_rate", "frame_rate")
         _check(self, 0.0, 1.0, "area_weight", "correction_share")
+        first, last = self.teacher_share
+        if not 0.0 <= last <= first <= 1.0:
+            raise ConfigError(
+                f"StageParameters.teacher_share is {self.teacher_share}; it must fall, "
+                "from at most 1.0 to at least 0.0."
+            )
         _check(self, 1, 8, "corrections")
         if self.image_size % 32:
             raise ConfigError(

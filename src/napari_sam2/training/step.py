@@ -43,6 +43,8 @@ class StepRules:
         See `balanced_cross_entropy`.
     corrections : int
         Correction clicks.
+    teacher_share : float
+        Share of the tracked masks that are remembered as they should have been.
     keep_masks : bool
         Return the masks as well, to be looked at.
     """
@@ -51,6 +53,7 @@ class StepRules:
     prompts: PromptParameters
     area_weight: float = 0.0
     corrections: int = 0
+    teacher_share: float = 0.0
     keep_masks: bool = False
 
 
