@@ -1,0 +1,230 @@
+"""The simulated annotator at work on one stack."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_sam2.data.source import as_frame_source
+from napari_sam2.errors import ImageError
+from napari_sam2.evaluation.annotator import correction, first_interaction
+from napari_sam2.evaluation.objects import suitable_objects
+from napari_sam2.evaluation.protocol import Protocol
+from napari_sam2.evaluation.records import (
+    MethodScores,
+    ObjectScores,
+    RoundScores,
+    StackEvaluation,
+)
+from napari_sam2.evaluation.scoring import ObjectTally
+from napari_sam2.evaluation.windows import StackFeatures, track_windows
+from napari_sam2.inference.predictor import VideoPredictor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from napari_sam2.data.contrast import Contrast
+    from napari_sam2.data.source import FrameSource
+    from napari_sam2.data.stack import LazyArray
+    from napari_sam2.evaluation.annotator import Interaction
+    from napari_sam2.evaluation.objects import LabelledObject
+
+_FEATURE_BYTES = 2**30
+
+
+def evaluate_stack(
+    predictor: VideoPredictor,
+    frames: FrameSource | LazyArray,
+    labels: FrameSource | LazyArray,
+    *,
+    protocol: Protocol | None = None,
+    object_ids: Sequence[int] = (),
+    contrast: Contrast | tuple[float, float] | None = None,
+    name: str = "stack",
+    progress: Callable[[int, int], None] | None = None,
+) -> StackEvaluation:
+    """Let a simulated annotator prompt and correct the objects of a stack.
+
+    Each object is scored on its own, as if it were the only one: masks may overlap.
+
+    Parameters
+    ----------
+    predictor : VideoPredictor
+        What is evaluated.
+    frames : FrameSource or array
+        The stack, as `VideoPredictor.start` takes it.
+    labels : FrameSource or array
+        True labels ``(T, H, W)``, one number for each object, 0 beside them.
+    protocol : Protocol, optional
+        How to go about it; the defaults if absent.
+    object_ids : sequence of int
+        The objects to evaluate; by default all that are suitable.
+    contrast : Contrast or (low, high), optional
+        As in `VideoPredictor.start`.
+    name : str
+        What to call the stack.
+    progress : callable, optional
+        Called with the number of rounds done and their total, now and then.
+
+    Raises
+    ------
+    ImageError
+        If labels and frames do not fit each other, or no object can be evaluated.
+    """
+    source, truth = as_frame_source(frames), as_frame_source(labels)
+    check_same_shape(source, truth)
+    protocol = protocol or Protocol()
+    objects = suitable_objects(truth, protocol, object_ids)
+    begun = time.perf_counter()
+    run = _Run(predictor, source, truth, protocol, objects, contrast)
+    for done in range(protocol.interactions):
+        if progress is not None:
+            progress(done, protocol.interactions)
+        if not run.interact():
+            break
+    model = MethodScores("model", run.scores())
+    return StackEvaluation(
+        name=name,
+        num_frames=len(source),
+        frame_shape=(int(source.frame_shape[0]), int(source.frame_shape[1])),
+        protocol=protocol,
+        model=model,
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def check_same_shape(frames: FrameSource, labels: FrameSource) -> None:
+    """Refuse labels that do not lie over the frames.
+
+    Raises
+    ------
+    ImageError
+        If their numbers of frames, heights or widths differ.
+    """
+    image = (len(frames), *frames.frame_shape)
+    label = (len(labels), *labels.frame_shape)
+    if image != label:
+        raise ImageError(
+            f"The labels have {_lengths(label)} (frames, height, width), the image has"
+            f" {_lengths(image)}: give labels of the same frames in the same size."
+        )
+
+
+def _lengths(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(length) for length in shape)
+
+
+class _Run:
+    """A session on the stack, and the annotator's notes about each object."""
+
+    def __init__(
+        self,
+        predictor: VideoPredictor,
+        frames: FrameSource,
+        truth: FrameSource,
+        protocol: Protocol,
+        objects: Sequence[LabelledObject],
+        contrast: Contrast | tuple[float, float] | None,
+    ) -> None:
+        alone = replace(predictor.options, overlap="keep")
+        self.predictor = VideoPredictor(predictor.model, alone)
+        self.session = self.predictor.start(frames, contrast=contrast)
+        room = max(predictor.options.feature_cache, _FEATURE_BYTES)
+        self.session.features = StackFeatures(room)
+        self.truth = truth
+        self.protocol = protocol
+        self.objects = {one.object_id: one for one in objects}
+        self.windows = {
+            one.object_id: self._window(one, len(frames)) for one in objects
+        }
+        self.given: dict[int, list[Interaction]] = {i: [] for i in self.objects}
+        self.rounds: dict[int, list[RoundScores]] = {i: [] for i in self.objects}
+
+    def interact(self) -> bool:
+        """Give each object its next prompt, track, score; return whether any had."""
+        wanted = self._next_interactions()
+        if not wanted:
+            return False
+        for object_id, interaction in wanted.items():
+            earlier = {}
+            if self.session.has_object(object_id):
+                earlier = self.session.prompts(object_id)
+            frame = interaction.frame
+            self.predictor.add_prompt(
+                self.session,
+                frame=frame,
+                object_id=object_id,
+                prompt=interaction.added_to(earlier.get(frame)),
+            )
+            self.given[object_id].append(interaction)
+        windows = {object_id: self.windows[object_id] for object_id in wanted}
+        for _ in track_windows(self.predictor._tracker(self.session), windows):
+            pass
+        self._score(windows)
+        return True
+
+    def scores(self) -> tuple[ObjectScores, ...]:
+        """Return what was reached, by object."""
+        return tuple(
+            ObjectScores(
+                object_id=object_id,
+                frames=one.frames,
+                mean_area=one.mean_area,
+                middle=one.middle,
+                rounds=tuple(self.rounds[object_id]),
+            )
+            for object_id, one in self.objects.items()
+        )
+
+    def _window(self, one: LabelledObject, num_frames: int) -> tuple[int, int]:
+        """Return the first and the last frame that an object is tracked on."""
+        if self.protocol.to_the_ends:
+            return 0, num_frames - 1
+        first = max(0, one.frames[0] - self.protocol.beyond)
+        return first, min(num_frames - 1, one.frames[-1] + self.protocol.beyond)
+
+    def _next_interactions(self) -> dict[int, Interaction]:
+        """Say what the annotator does next, where there is anything to do."""
+        where: dict[int, list[int]] = defaultdict(list)
+        for object_id, rounds in self.rounds.items():
+            one = self.objects[object_id]
+            where[rounds[-1].worst.frame if rounds else one.middle].append(object_id)
+        wanted = {}
+        for frame in sorted(where):
+            labels = self.truth[frame]
+            for object_id in where[frame]:
+                rounds = self.rounds[object_id]
+                true = labels == object_id
+                wanted[object_id] = (
+                    correction(frame, rounds[-1].worst.mask, true)
+                    if rounds
+                    else first_interaction(frame, true, self.protocol.first)
+                )
+        # In the order of the objects, whichever frames they are prompted on.
+        return {i: wanted[i] for i in self.objects if wanted[i] is not None}
+
+    def _score(self, windows: Mapping[int, tuple[int, int]]) -> None:
+        """Compare what was found with what is true, a frame at a time."""
+        tolerance = self.protocol.tolerance_in(self.session.frame_shape)
+        tallies = {
+            i: ObjectTally(self.objects[i], self.protocol.beyond, tolerance)
+            for i in windows
+        }
+        first = min(window[0] for window in windows.values())
+        last = max(window[1] for window in windows.values())
+        for frame in range(first, last + 1):
+            here = [i for i in windows if tallies[i].wants(frame)]
+            if not here:
+                continue
+            labels = self.truth[frame]
+            masks = self.session.masks(frame, here)
+            for object_id, mask in zip(
+                masks.object_ids, masks.each_mask(), strict=True
+            ):
+                tallies[object_id].add(frame, mask, labels == object_id)
+        for object_id, tally in tallies.items():
+            self.rounds[object_id].append(tally.result(self.given[object_id]))

@@ -1,0 +1,75 @@
+"""Tracking each object through frames of its own, all of them in common batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_sam2.inference.features import FeatureCache
+from napari_sam2.inference.schedule import PassPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from napari_sam2.inference.tracking import FrameTracker
+    from napari_sam2.model.records import ImageFeatures
+
+
+@dataclass(slots=True)
+class StackFeatures(FeatureCache):
+    """Image features of as many frames as there is room for, the first come first.
+
+    Passes go over the whole stack again and again, so that dropping what was used
+    longest ago would drop everything just before it is needed.
+    """
+
+    _latest: tuple[int, ImageFeatures] | None = None
+
+    def get(self, frame: int, encode: Callable[[int], ImageFeatures]) -> ImageFeatures:
+        """Return the features of a frame, encoding it if need be."""
+        if frame in self._kept:
+            return self._kept[frame]
+        if self._latest is not None and self._latest[0] == frame:
+            return self._latest[1]
+        features = encode(frame)
+        self._latest = (frame, features)
+        if self.nbytes + features.nbytes <= self.max_bytes:
+            self._kept[frame] = features
+        return features
+
+
+def track_windows(
+    tracker: FrameTracker, windows: Mapping[int, tuple[int, int]]
+) -> Iterator[int]:
+    """Track what is missing or stale of each object within its own frames.
+
+    As `VideoPredictor.propagate` in both directions, but for the range.
+
+    Parameters
+    ----------
+    tracker : FrameTracker
+        Of the session.
+    windows : mapping
+        First and last frame, inclusive, by object id.
+
+    Yields
+    ------
+    int
+        How many objects were tracked on a frame.
+    """
+    tracks = tracker.session.tracks(windows)
+    first = min(window[0] for window in windows.values())
+    last = max(window[1] for window in windows.values())
+    for backward in (False, True):
+        plan = PassPlan(backward, other_way_too=True)
+        frames = range(first, last + 1)
+        for frame in reversed(frames) if backward else frames:
+            due = [
+                track
+                for track in tracks
+                if windows[track.object_id][0] <= frame <= windows[track.object_id][1]
+                and plan.tracks(track, frame)
+            ]
+            if due:
+                tracker.track(due, frame, backward=backward)
+                yield len(due)
