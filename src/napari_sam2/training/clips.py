@@ -46,8 +46,8 @@ def clip_step(
 ) -> StepResult:
     """Prompt objects on one or two frames and follow them to both ends of the clip.
 
-    Where there are corrections, they are made on one random frame of the way, which
-    then conditions the others.
+    Where there are corrections, they are made on one random frame, right after the
+    prompts or on the way; it then conditions the others.
 
     Parameters
     ----------
@@ -62,17 +62,17 @@ def clip_step(
     """
     with model.autocast():
         follower = _Follower(model, sample, rules, generator)
-        for prompts in sample.prompts:
-            follower.prompt(prompts)
         prompted = [prompts.frame for prompts in sample.prompts]
         start, last = prompted[0], len(sample.images)
         way = [(frame, False) for frame in range(start + 1, last)]
         way += [(frame, True) for frame in range(start - 1, -1, -1)]
         way = [(frame, backward) for frame, backward in way if frame not in prompted]
         corrected = None
-        if rules.corrections and way:
-            chosen = int(torch.randint(len(way), (), generator=generator))
-            corrected = way[chosen][0]
+        if rules.corrections:
+            frames = [*prompted, *(frame for frame, _ in way)]
+            corrected = frames[int(torch.randint(len(frames), (), generator=generator))]
+        for prompts in sample.prompts:
+            follower.prompt(prompts, correct=prompts.frame == corrected)
         for frame, backward in way:
             follower.track(frame, backward=backward, correct=frame == corrected)
     return follower.tally.result()
@@ -88,6 +88,26 @@ class _Remembered:
     def at(self, frame: int) -> FrameMemory:
         """Return the memory of a frame."""
         return self.conditioning.get(frame) or self.recent[frame]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """What the decoder sees of some objects on a frame."""
+
+    frame: int
+    rows: Tensor
+    embedding: Tensor
+    features: ImageFeatures
+    tracking: bool
+
+    def of(self, picked: Tensor) -> _Seen:
+        """Return the same of some of the objects, by their place among `rows`."""
+        return replace(
+            self,
+            rows=self.rows[picked],
+            embedding=self.embedding[picked],
+            features=pick_features(self.features, picked),
+        )
 
 
 class _Follower:
@@ -128,8 +148,8 @@ class _Follower:
         clips = torch.div(rows, self.sample.objects, rounding_mode="floor")
         return pick_features(self.encoded, frame * self.clips + clips)
 
-    def prompt(self, prompts: FramePrompts) -> None:
-        """Take each object's click, box or mask on a frame, and remember."""
+    def prompt(self, prompts: FramePrompts, *, correct: bool) -> None:
+        """Take each object's click, box or mask, perhaps correct it, remember."""
         frame, model, knobs = prompts.frame, self.model, self.rules.prompts
         device = model.device
         clicked, boxed, painted = object_groups(
@@ -142,19 +162,13 @@ class _Follower:
         ):
             if not len(rows):
                 continue
-            rows = rows.to(device)
+            rows, points, labels = rows.to(device), points.to(device), labels.to(device)
             features = self.features(frame, rows)
             embedding = model.without_memory(features)
-            masks = self._decode(
-                "prompted",
-                frame,
-                rows,
-                embedding,
-                features,
-                points.to(device),
-                labels.to(device),
-                tracking=False,
-            )
+            seen = _Seen(frame, rows, embedding, features, tracking=False)
+            masks = self._decode("prompted", seen, points, labels)
+            if correct:
+                masks = self._corrected(seen, masks, points, labels)
             results.append(masks)
         if len(painted):
             features = self.features(frame, painted.to(device))
@@ -165,83 +179,65 @@ class _Follower:
 
     def track(self, frame: int, *, backward: bool, correct: bool) -> None:
         """Find the objects on a frame by memory, perhaps correct them, remember."""
-        model, rows = self.model, self.rows
+        rows = self.rows
         if backward != self.backward:
             self.memory.recent.clear()
             self.backward = backward
         features = self.features(frame, rows)
         embedding = self._attend(frame, features, backward=backward)
+        seen = _Seen(frame, rows, embedding, features, tracking=True)
         points = embedding.new_zeros(len(rows), 1, 2, dtype=torch.float32)
         labels = torch.full_like(points[..., 0], PADDING, dtype=torch.long)
-        masks = self._decode(
-            "tracked",
-            frame,
-            rows,
-            embedding,
-            features,
-            points,
-            labels,
-            tracking=True,
-            count=0,
-        )
-        if not correct:
-            self._remember(frame, masks, prompted=False)
-            return
-        points, labels = points[:, :0], labels[:, :0]
+        masks = self._decode("tracked", seen, points, labels, count=0)
+        if correct:
+            masks = self._corrected(seen, masks, points[:, :0], labels[:, :0])
+        self._remember(frame, masks, prompted=correct)
+
+    def _corrected(
+        self, seen: _Seen, masks: ObjectMasks, points: Tensor, labels: Tensor
+    ) -> ObjectMasks:
+        """Click where masks are wrong, as often as the rules say."""
         for _ in range(self.rules.corrections):
             more, signs = correction_clicks(
-                model.empty_absent(masks).logits.detach(),
-                self.targets[frame],
+                self.model.empty_absent(masks).logits.detach(),
+                self.targets[seen.frame][seen.rows],
                 self.generator,
                 self.rules.prompts.centre_share,
             )
             points = torch.cat([points, more], dim=1)
             labels = torch.cat([labels, signs], dim=1)
-            masks = self._correct(frame, masks, embedding, features, points, labels)
-        self._remember(frame, masks, prompted=True)
+            masks = self._correct(seen, masks, points, labels)
+        return masks
 
     def _correct(
-        self,
-        frame: int,
-        earlier: ObjectMasks,
-        embedding: Tensor,
-        features: ImageFeatures,
-        points: Tensor,
-        labels: Tensor,
+        self, seen: _Seen, earlier: ObjectMasks, points: Tensor, labels: Tensor
     ) -> ObjectMasks:
         """Refine what was found; what was judged absent is looked for afresh."""
         present = earlier.object_score > 0
         prior = as_prior(earlier)
         results, order = [], []
-        for rows, given in ((self.rows[present], True), (self.rows[~present], False)):
-            if not len(rows):
+        for some, given in ((present, True), (~present, False)):
+            picked = torch.nonzero(some)[:, 0]
+            if not len(picked):
                 continue
             masks = self._decode(
                 "corrected",
-                frame,
-                rows,
-                embedding[rows],
-                pick_features(features, rows),
-                points[rows],
-                labels[rows],
-                tracking=True,
-                prior=prior[rows] if given else None,
+                seen.of(picked),
+                points[picked],
+                labels[picked],
+                prior=prior[picked] if given else None,
             )
             results.append(masks)
-            order.append(rows)
+            order.append(picked)
         return _joined(results, torch.cat(order).argsort())
 
     def _decode(
         self,
         kind: str,
-        frame: int,
-        rows: Tensor,
-        embedding: Tensor,
-        features: ImageFeatures,
+        seen: _Seen,
         points: Tensor,
         labels: Tensor,
         *,
-        tracking: bool,
         count: int | None = None,
         prior: Tensor | None = None,
     ) -> ObjectMasks:
@@ -249,16 +245,16 @@ class _Follower:
         model = self.model
         number = points.shape[1] if count is None else count
         decoded = model.decode(
-            embedding,
-            features,
+            seen.embedding,
+            seen.features,
             points,
             labels,
             prior,
-            multimask=model.is_ambiguous(number, tracking=tracking),
+            multimask=model.is_ambiguous(number, tracking=seen.tracking),
             stability=None,
         )
         masks = model.choose_masks(decoded)
-        self.tally.add(kind, decoded, masks, self.targets[frame][rows])
+        self.tally.add(kind, decoded, masks, self.targets[seen.frame][seen.rows])
         return masks
 
     def _attend(self, frame: int, features: ImageFeatures, *, backward: bool) -> Tensor:
