@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import math
-import types
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Literal,
-    TypeVar,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml  # type: ignore[import-untyped]
 
 from napari_sam2.errors import ConfigError
+from napari_sam2.training.records import record_from_mapping
 from napari_sam2.training.synthetic import SyntheticParameters
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 Range = tuple[float, float]
-T = TypeVar("T")
 
 
 def _check(owner: object, least: float, most: float, *names: str) -> None:
@@ -328,7 +316,7 @@ def read_training(path: Path) -> TrainingParameters:
         value = tree.get(key)
         if isinstance(value, str) and (folder / value).is_file():
             tree[key] = str((folder / value).resolve())
-    return from_mapping(TrainingParameters, tree, "training")
+    return record_from_mapping(TrainingParameters, tree, "training")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -345,83 +333,3 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} holds no settings: names and values are needed.")
     return tree
-
-
-def from_mapping(cls: type[T], mapping: object, where: str) -> T:
-    """Return a dataclass from a mapping, its nested dataclasses too.
-
-    Raises
-    ------
-    ConfigError
-        If a key is unknown or missing, or a value has the wrong type or range.
-    """
-    if not isinstance(mapping, Mapping):
-        raise ConfigError(
-            f"{where} is {mapping!r}; a mapping of names to values is needed."
-        )
-    if issubclass(cls, SyntheticParameters):
-        return cast("T", SyntheticParameters.from_mapping(mapping))
-    hints = get_type_hints(cls)
-    for key in mapping:
-        if key not in hints:
-            raise ConfigError(
-                f"{where}.{key} is not a known setting. Known are: "
-                f"{', '.join(sorted(hints))}."
-            )
-    values = {
-        key: _typed(hints[key], value, f"{where}.{key}")
-        for key, value in mapping.items()
-    }
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise ConfigError(f"{where} is not complete: {error}.") from error
-
-
-def _typed(hint: Any, value: Any, where: str) -> Any:
-    """Return a value of the annotated type, or say what is needed."""
-    if is_dataclass(hint) and isinstance(hint, type):
-        return from_mapping(hint, value, where)
-    if get_origin(hint) is tuple:
-        return _typed_tuple(get_args(hint), value, where)
-    if get_origin(hint) is types.UnionType:
-        if value is None:
-            return None
-        kind = next(kind for kind in get_args(hint) if kind is not type(None))
-        return _typed(kind, value, where)
-    if hint is str or get_origin(hint) is Literal:
-        if isinstance(value, str):
-            return value
-        raise ConfigError(f"{where} is {value!r}; a text is needed.")
-    number = _number(value)
-    if number is not None and hint is int and number.is_integer():
-        return int(number)
-    if number is not None and hint is float:
-        return number
-    needed = "a whole number" if hint is int else "a finite number"
-    raise ConfigError(f"{where} is {value!r}; {needed} is needed.")
-
-
-def _typed_tuple(kinds: Any, value: Any, where: str) -> tuple[Any, ...]:
-    """Return a list as a tuple of the annotated kinds."""
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise ConfigError(f"{where} is {value!r}; a list is needed.")
-    if kinds[-1] is Ellipsis:
-        kinds = kinds[:1] * len(value)
-    if len(value) != len(kinds):
-        raise ConfigError(f"{where} has {len(value)} values; {len(kinds)} are needed.")
-    return tuple(
-        _typed(kind, one, f"{where}[{index}]")
-        for index, (kind, one) in enumerate(zip(kinds, value, strict=True))
-    )
-
-
-def _number(value: object) -> float | None:
-    """Return a finite number, also one like 4e-4, which YAML 1.1 reads as a text."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 from napari_sam2.errors import ConfigError
+from napari_sam2.training.records import record_from_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Range = tuple[float, float]
-T = TypeVar("T")
 
 
 def _check_range(
@@ -295,49 +297,4 @@ class SyntheticParameters:
         ConfigError
             A key is unknown, or a value has the wrong type or range.
         """
-        return _from_mapping(cls, mapping, "synthetic")
-
-
-def _from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str) -> T:
-    """Return a dataclass from a mapping, its nested dataclasses too."""
-    if not isinstance(mapping, Mapping):
-        raise ConfigError(
-            f"{where} is {mapping!r}; a mapping of names to values is needed."
-        )
-    hints = get_type_hints(cls)
-    for key in mapping:
-        if key not in hints:
-            raise ConfigError(
-                f"{where}.{key} is not a known setting. Known are: "
-                f"{', '.join(sorted(hints))}."
-            )
-    return cls(
-        **{
-            key: _typed(hints[key], value, f"{where}.{key}")
-            for key, value in mapping.items()
-        }
-    )
-
-
-def _typed(hint: Any, value: Any, where: str) -> Any:
-    """Return a value of the annotated type, or say what is needed."""
-    if is_dataclass(hint) and isinstance(hint, type):
-        return _from_mapping(hint, value, where)
-    if get_origin(hint) is tuple:
-        kinds = get_args(hint)
-        if isinstance(value, str) or not hasattr(value, "__len__"):
-            raise ConfigError(f"{where} is {value!r}; {len(kinds)} numbers are needed.")
-        if len(value) != len(kinds):
-            raise ConfigError(
-                f"{where} has {len(value)} values; {len(kinds)} are needed."
-            )
-        return tuple(
-            _typed(kind, one, where) for kind, one in zip(kinds, value, strict=True)
-        )
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int and number and float(value).is_integer():
-        return int(value)
-    if hint is float and number and math.isfinite(value):
-        return float(value)
-    needed = "a whole number" if hint is int else "a finite number"
-    raise ConfigError(f"{where} is {value!r}; {needed} is needed.")
+        return record_from_mapping(cls, mapping, "synthetic")
