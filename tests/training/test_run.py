@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import yaml
 
 from napari_sam2.build import build_model
 from napari_sam2.errors import CheckpointError, ConfigError, Sam2Error
+from napari_sam2.training import stage
 from napari_sam2.training.checkpoint import CHECKPOINT, load_checkpoint
 from napari_sam2.training.run import train
 
@@ -71,7 +73,7 @@ def test_a_run_exports_weights_that_load(tmp_path, config):
 def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, config):
     whole = train(config, out=tmp_path / "whole", device="cpu")
     out = tmp_path / "killed"
-    line = [sys.executable, "-m", "napari_sam2.training", str(config), "--out"]
+    line = [sys.executable, "-m", "napari_sam2", "train", str(config), "--out"]
     run = subprocess.Popen(
         [*line, str(out), "--device", "cpu"],
         stdout=subprocess.DEVNULL,
@@ -113,18 +115,16 @@ def test_a_damaged_checkpoint(tmp_path, config):
 def test_numbers_that_become_nan_stop_the_run(tmp_path, monkeypatch):
     config = write(tmp_path / "run.yaml", stages=[STAGES[0] | {"warmup": 0}])
     train(config, out=tmp_path / "good", device="cpu")
-    from napari_sam2.training import run
-
-    original, calls = run.image_step, []
+    original, calls = stage.image_step, []
 
     def breaks(model, sample, rules, generator):
         calls.append(1)
         result = original(model, sample, rules, generator)
         if len(calls) < 3:
             return result
-        return run.replace(result, loss=result.loss * torch.nan)
+        return replace(result, loss=result.loss * torch.nan)
 
-    monkeypatch.setattr(run, "image_step", breaks)
+    monkeypatch.setattr(stage, "image_step", breaks)
     with pytest.raises(Sam2Error, match="stopped at step 2"):
         train(config, out=tmp_path / "broken", device="cpu")
     kept = load_checkpoint(tmp_path / "broken")

@@ -9,17 +9,17 @@ from napari_sam2.training.samples import (
     VALIDATION,
     StepSamples,
     step_loader,
-    to_grey,
     turn,
 )
 from napari_sam2.training.settings import AugmentParameters
+from napari_sam2.training.sources import to_grey
 
 
 def test_a_sample_of_clips(clips):
     stage = clips.stages[0]
     sample = StepSamples(clips, stage, TRAINING)[0]
     size = stage.image_size
-    assert sample.images.shape == (stage.frames, stage.images, size, size)
+    assert sample.images.shape == (stage.frames, stage.images, 1, size, size)
     assert sample.images.dtype == torch.uint8
     assert sample.masks.shape == (stage.frames, 6, size, size)
     assert sample.objects == stage.objects
@@ -69,5 +69,5 @@ def test_a_black_clip_stays_finite():
 def test_frames_and_masks_turn_alike(seed):
     rng = np.random.default_rng(seed)
     masks = rng.random((2, 3, 16, 16)) < 0.3
-    image, turned = turn(rng, masks[:, 0].astype(np.float32), masks)
-    assert np.array_equal(image == 255, turned[:, 0])
+    image, turned = turn(rng, masks.astype(np.float32), masks)
+    assert np.array_equal(image == 255, turned)

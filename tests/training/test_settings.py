@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from napari_sam2.errors import ConfigError
-from napari_sam2.training.run import between, learning_rate
+from napari_sam2.training.schedule import between, learning_rate
 from napari_sam2.training.settings import StageParameters, read_training
 
 CONFIGS = Path(__file__).parents[2] / "configs"

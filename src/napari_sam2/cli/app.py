@@ -18,6 +18,7 @@ from napari_sam2.cli.interrupt import INTERRUPTED
 from napari_sam2.cli.options import Debug  # noqa: TC001 - typer reads it
 from napari_sam2.cli.schema import schema
 from napari_sam2.cli.track import track
+from napari_sam2.cli.train import train
 from napari_sam2.errors import Sam2Error
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command("track")(track)
 app.command("info")(describe)
 app.add_typer(models.app, name="models")
+app.command("train")(train)
 app.command("demo")(demo)
 app.command("schema")(schema)
 

@@ -56,10 +56,11 @@ def save_picture(path: Path, sample: StepSample, masks: Tensor) -> None:
 
 
 def _outlined(
-    grey: NDArray[np.uint8], true: NDArray[np.bool_], found: NDArray[np.bool_]
+    frame: NDArray[np.uint8], true: NDArray[np.bool_], found: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
-    """Return a frame ``(S, S)`` in colour with outlines of masks ``(O, S, S)``."""
-    colours = np.repeat(grey[..., None], 3, axis=-1)
+    """Return a frame ``(K, S, S)`` in colour with outlines of masks ``(O, S, S)``."""
+    shape = (3, *frame.shape[1:])
+    colours = np.broadcast_to(frame, shape).transpose(1, 2, 0).copy()  # (S, S, 3)
     cross = ndimage.generate_binary_structure(2, 1)[None]
     for masks, colour in ((true, _TRUE), (found, _FOUND)):
         inner = ndimage.binary_erosion(masks, cross, border_value=1)

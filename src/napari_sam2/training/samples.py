@@ -10,23 +10,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from napari_sam2.errors import ConfigError
 from napari_sam2.inference.preprocess import PIXEL_MEAN, PIXEL_STD
 from napari_sam2.training.prompts import FramePrompts, draw_prompts
-from napari_sam2.training.synthetic import ClipGenerator
-from napari_sam2.training.synthetic.fields import log_uniform
+from napari_sam2.training.sources import ClipSource, SyntheticClips
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_sam2.training.settings import (
-        AugmentParameters,
-        StageParameters,
-        TrainingParameters,
-    )
+    from napari_sam2.training.settings import StageParameters, TrainingParameters
 
 TRAINING, VALIDATION = 0, 1
 """Streams of chance; no clip of one is ever in the other."""
@@ -41,7 +36,7 @@ class StepSample:
     Attributes
     ----------
     images : Tensor
-        ``(T, C, S, S)`` uint8.
+        ``(T, C, K, S, S)`` uint8, K 1 (grey) or 3.
     masks : Tensor
         ``(T, B, S, S)`` bool; the objects of a clip lie one after the other, and may
         occur twice where there are few.
@@ -60,10 +55,10 @@ class StepSample:
 
     def network_input(self, device: torch.device) -> Tensor:
         """Return the frames ``(T, C, 3, S, S)`` as the network takes them."""
-        grey = self.images.to(device).float()[:, :, None] / 255
-        mean = grey.new_tensor(PIXEL_MEAN)[:, None, None]
-        std = grey.new_tensor(PIXEL_STD)[:, None, None]
-        return (grey - mean) / std
+        colours = self.images.to(device).float() / 255
+        mean = colours.new_tensor(PIXEL_MEAN)[:, None, None]
+        std = colours.new_tensor(PIXEL_STD)[:, None, None]
+        return (colours - mean) / std
 
     def targets(self, device: torch.device) -> Tensor:
         """Return the true masks ``(T, B, 1, S, S)`` float32."""
@@ -81,19 +76,30 @@ class StepSamples(Dataset[StepSample]):
         What a step shows.
     stream : int
         `TRAINING` or `VALIDATION`.
+    source : ClipSource, optional
+        Where clips come from; synthetic scenes if None.
+
+    Raises
+    ------
+    ConfigError
+        When indexed, if the source shows no object that is large enough.
     """
 
     def __init__(
-        self, parameters: TrainingParameters, stage: StageParameters, stream: int
+        self,
+        parameters: TrainingParameters,
+        stage: StageParameters,
+        stream: int,
+        source: ClipSource | None = None,
     ) -> None:
         self.parameters = parameters
         self.stage = stage
         self.stream = stream
         self.augment = stage.augment or parameters.augment
-        self.generator = ClipGenerator(stage.synthetic or parameters.synthetic)
+        self.source = source or SyntheticClips(stage.synthetic or parameters.synthetic)
 
     def __getitem__(self, step: int) -> StepSample:
-        """Return the sample of a step of the run."""
+        """Return the sample of a number: that of the step, in runs of one process."""
         stage, knobs = self.stage, self.parameters
         rng = self._chance(step)
         start = int(rng.integers(stage.frames))
@@ -107,7 +113,7 @@ class StepSamples(Dataset[StepSample]):
             if len(others):
                 frames.append(int(rng.choice(others)))
         return StepSample(
-            images=torch.from_numpy(np.stack([image for image, _ in drawn], axis=1)),
+            images=torch.from_numpy(_stacked([image for image, _ in drawn])),
             masks=torch.from_numpy(masks),
             prompts=tuple(
                 draw_prompts(rng, frame, masks[frame], knobs.prompts)
@@ -124,63 +130,44 @@ class StepSamples(Dataset[StepSample]):
     def _clip(
         self, step: int, index: int, start: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Return frames ``(T, S, S)`` and masks ``(T, O, S, S)`` of one clip.
+        """Return frames ``(T, K, S, S)`` and masks ``(T, O, S, S)`` of one clip.
 
         All its objects are seen on the frame `start`.
         """
-        stage, augment = self.stage, self.augment
+        stage, least = self.stage, self.augment.least_area
         for attempt in range(_ATTEMPTS):
             rng = self._chance(step, index, attempt)
-            side = stage.image_size
-            if rng.random() < augment.zoom_share:
-                side = max(round(side * log_uniform(rng, augment.zoom)), 32)
-            seed = int(rng.integers(2**62))
-            clip = self.generator.generate(seed, frames=stage.frames, size=side)
-            labels = _resized_labels(clip.labels, stage.image_size)
-            areas = np.bincount(labels[start].ravel())
-            areas[0] = 0
-            there = np.flatnonzero(areas >= augment.least_area)
+            clip = self.source.draw(rng, start, stage, self.augment)
+            numbers, areas = np.unique(clip.labels[start], return_counts=True)
+            there = numbers[(areas >= least) & (numbers > 0)]
+            if clip.prompted is not None:
+                there = there[np.isin(there, clip.prompted)]
             if not len(there):
                 continue
             chosen = rng.choice(
                 there, stage.objects, replace=len(there) < stage.objects
             )
-            masks = labels[:, None] == chosen[None, :, None, None]
-            grey = to_grey(rng, clip.images, augment)
-            return turn(rng, _resized(grey, stage.image_size), masks)
-        raise ValueError(
-            f"no object of {augment.least_area} pixels was seen in {_ATTEMPTS} clips; "
-            "the synthetic parameters leave no room for any"
+            masks = clip.labels[:, None] == chosen[None, :, None, None]
+            return turn(rng, clip.frames, masks)
+        raise ConfigError(
+            f"In {_ATTEMPTS} clips there was no object of {least} pixels at an input "
+            f"of {stage.image_size} x {stage.image_size}. Set augment.least_area lower "
+            "or image_size higher."
         )
 
 
 def step_loader(
-    samples: StepSamples, steps: range, workers: int
+    samples: StepSamples, numbers: range, workers: int
 ) -> DataLoader[StepSample]:
-    """Return a loader of the samples of some steps, in order."""
+    """Return a loader of the samples of some numbers, in order."""
     return DataLoader(
         samples,
         batch_size=None,
-        sampler=steps,
+        sampler=numbers,
         num_workers=workers,
         prefetch_factor=8 if workers else None,
         multiprocessing_context="spawn" if workers else None,
     )
-
-
-def to_grey(
-    rng: np.random.Generator, images: NDArray[np.generic], knobs: AugmentParameters
-) -> NDArray[np.float32]:
-    """Scale raw grey values ``(T, H, W)`` to 0..1, as a predictor would, or nearly."""
-    values = images.astype(np.float32)
-    low, high = np.percentile(
-        values[:, ::2, ::2],
-        [rng.uniform(*knobs.low_percentile), rng.uniform(*knobs.high_percentile)],
-    )
-    span = max(float(high - low), 1e-6)
-    scaled = ((values - float(low)) / span).clip(0, 1)
-    curved: NDArray[np.float32] = scaled ** np.float32(log_uniform(rng, knobs.gamma))
-    return curved
 
 
 def turn(
@@ -188,7 +175,7 @@ def turn(
     frames: NDArray[np.float32],
     masks: NDArray[np.bool_],
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Flip and transpose frames ``(T, S, S)`` and masks ``(T, O, S, S)`` alike.
+    """Flip and transpose frames ``(T, K, S, S)`` and masks ``(T, O, S, S)`` alike.
 
     The frames come out as uint8.
     """
@@ -201,23 +188,11 @@ def turn(
     return np.ascontiguousarray(image), np.ascontiguousarray(masks)
 
 
-def _resized(frames: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Resize frames ``(T, H, W)`` as a predictor does."""
-    if frames.shape[-1] == size:
-        return frames
-    resized = F.interpolate(
-        torch.from_numpy(frames)[:, None],
-        size=(size, size),
-        mode="bilinear",
-        antialias=True,
-    )
-    out: NDArray[np.float32] = resized[:, 0].clamp(0, 1).numpy()
-    return out
-
-
-def _resized_labels(labels: NDArray[np.uint16], size: int) -> NDArray[np.uint16]:
-    """Resize labels ``(T, H, W)`` to the nearest pixel."""
-    if labels.shape[-1] == size:
-        return labels
-    nearest = ((np.arange(size) + 0.5) * labels.shape[-1] / size).astype(int)
-    return labels[:, nearest[:, None], nearest[None]]
+def _stacked(clips: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Stack clips ``(T, K, S, S)`` to ``(T, C, K, S, S)``, grey ones in any colour."""
+    colours = max(clip.shape[1] for clip in clips)
+    alike = [
+        clip if clip.shape[1] == colours else clip.repeat(colours, axis=1)
+        for clip in clips
+    ]
+    return np.stack(alike, axis=1)

@@ -234,6 +234,8 @@ class TrainingParameters:
         A registered name, or the path of a YAML; the network that is trained.
     weights : str, optional
         Weights file to start from; None: from nothing.
+    freeze_encoder : bool
+        Leave the image encoder as it is.
     seed : int
         Of the network and of all that is shown to it.
     workers : int
@@ -259,6 +261,7 @@ class TrainingParameters:
     model: str
     stages: tuple[StageParameters, ...]
     weights: str | None = None
+    freeze_encoder: bool = False
     seed: int = 0
     workers: int = 1
     weight_decay: float = 0.02

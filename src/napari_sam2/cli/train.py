@@ -1,0 +1,78 @@
+"""``napari-sam2 train``: train a network as a YAML says."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads it
+from typing import Annotated
+
+import typer
+
+from napari_sam2.cli.console import note
+from napari_sam2.cli.interrupt import INTERRUPTED, StopRequest
+from napari_sam2.cli.options import (
+    NETWORK_PANEL,
+    Debug,
+    PrecisionChoice,
+)
+
+
+def train(
+    config: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG",
+            help="YAML of the run, such as configs/training/nano.yaml.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder for weights, checkpoint, table and pictures.",
+            show_default=False,
+        ),
+    ],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in DIR.")
+    ] = False,
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            metavar="NAME",
+            help="auto, cpu, cuda, cuda:1 or mps.",
+            rich_help_panel=NETWORK_PANEL,
+        ),
+    ] = "auto",
+    precision: Annotated[
+        PrecisionChoice,
+        typer.Option(
+            "--precision",
+            help="What the network computes in; weights and gradients are float32.",
+            rich_help_panel=NETWORK_PANEL,
+        ),
+    ] = PrecisionChoice.AUTO,
+    debug: Debug = False,
+) -> int:
+    """Train a network, or go on with a run that was stopped.
+
+    On several GPUs: torchrun --nproc-per-node N -m napari_sam2 train CONFIG --out DIR
+    """
+    from napari_sam2.training.run import train as train_network
+
+    with StopRequest():  # SIGTERM ends a run as Ctrl-C does
+        try:
+            weights = train_network(
+                config,
+                out=out,
+                resume=resume,
+                device=device,
+                precision=precision.value,
+            )
+        except KeyboardInterrupt:
+            note("Stopped. To go on, give the same command with --resume.")
+            return INTERRUPTED
+    typer.echo(weights)
+    return 0
