@@ -60,6 +60,7 @@ def train(
 
     On several GPUs: torchrun --nproc-per-node N -m napari_sam2 train CONFIG --out DIR
     """
+    from napari_sam2.training.ranks import ranks_of_environment
     from napari_sam2.training.run import train as train_network
 
     with StopRequest():  # SIGTERM ends a run as Ctrl-C does
@@ -74,5 +75,6 @@ def train(
         except KeyboardInterrupt:
             note("Stopped. To go on, give the same command with --resume.")
             return INTERRUPTED
-    typer.echo(weights)
+    if ranks_of_environment().is_first:
+        typer.echo(weights)
     return 0

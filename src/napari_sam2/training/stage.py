@@ -167,9 +167,7 @@ class StageRun:
         self.step: nn.Module = TrainingStep(model, self.function)
         if job.ranks.count > 1:
             # Which parts a step uses depends on the prompts that it draws.
-            self.step = DistributedDataParallel(
-                self.step, find_unused_parameters=True, broadcast_buffers=False
-            )
+            self.step = DistributedDataParallel(self.step, find_unused_parameters=True)
         self.line: str = stage.kind
 
     def save(self, step: int) -> TrainingCheckpoint:
