@@ -14,6 +14,7 @@ from napari_sam2.cli import models
 from napari_sam2.cli.console import note
 from napari_sam2.cli.demo import demo
 from napari_sam2.cli.describe import describe
+from napari_sam2.cli.evaluate import evaluate
 from napari_sam2.cli.interrupt import INTERRUPTED
 from napari_sam2.cli.options import Debug  # noqa: TC001 - typer reads it
 from napari_sam2.cli.schema import schema
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.command("track")(track)
 app.command("info")(describe)
+app.command("evaluate")(evaluate)
 app.add_typer(models.app, name="models")
 app.command("train")(train)
 app.command("demo")(demo)

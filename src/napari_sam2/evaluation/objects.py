@@ -1,4 +1,4 @@
-"""The objects of a label stack, and which of them can be evaluated."""
+"""The objects of a label stack, and which of them are evaluated."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam2.data.label_check import index_labels
 from napari_sam2.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_sam2.data.label_reader import LabelStack
     from napari_sam2.data.source import FrameSource
     from napari_sam2.evaluation.protocol import Protocol
 
-# Labels that live on one frame, of all labels: above that they are no identities.
-_MOST_FLEETING = 0.9
 _MOST_LISTED = 12
 
 
@@ -30,42 +30,23 @@ class LabelledObject:
         Its label.
     frames : tuple of int
         The frames where it is, rising; gaps are possible.
-    areas : tuple of int
-        Its pixels on each of them.
+    mean_area : float
+        Its mean area in pixels over these frames.
     """
 
     object_id: int
     frames: tuple[int, ...] = field(repr=False)
-    areas: tuple[int, ...] = field(repr=False)
+    mean_area: float
 
     @property
     def middle(self) -> int:
         """The middle one of its frames, the later one of two."""
         return self.frames[len(self.frames) // 2]
 
-    @property
-    def mean_area(self) -> float:
-        """Its mean area in pixels over its frames."""
-        return float(np.mean(self.areas))
-
-
-def list_objects(labels: FrameSource) -> list[LabelledObject]:
-    """List all objects of a label stack by their ids, reading a frame at a time."""
-    frames: dict[int, list[int]] = {}
-    areas: dict[int, list[int]] = {}
-    for frame in range(len(labels)):
-        ids, counts = np.unique(labels[frame], return_counts=True)
-        for object_id, count in zip(ids.tolist(), counts.tolist(), strict=True):
-            if object_id:
-                frames.setdefault(object_id, []).append(frame)
-                areas.setdefault(object_id, []).append(count)
-    return [
-        LabelledObject(i, tuple(frames[i]), tuple(areas[i])) for i in sorted(frames)
-    ]
-
 
 def suitable_objects(
-    labels: FrameSource,
+    labels: LabelStack,
+    images: FrameSource,
     protocol: Protocol,
     object_ids: Sequence[int] = (),
 ) -> list[LabelledObject]:
@@ -73,8 +54,10 @@ def suitable_objects(
 
     Parameters
     ----------
-    labels : FrameSource
+    labels : LabelStack
         The true labels, one number for each object.
+    images : FrameSource
+        The frames that they belong to.
     protocol : Protocol
         Says what is suitable.
     object_ids : sequence of int
@@ -83,17 +66,22 @@ def suitable_objects(
     Raises
     ------
     ImageError
-        If the labels are empty, are numbered anew on every frame, hold no suitable
-        object, or not those that are asked for.
+        If the labels do not fit the images, do not tell objects apart, hold no
+        suitable object, or not those that are asked for.
     """
-    found = list_objects(labels)
-    if not found:
-        raise ImageError(
-            "The labels are empty: all pixels are 0. Give labels with a number for each"
-            " object."
+    table = index_labels(labels, images)
+    found = []
+    for object_id in np.unique(table.ids):
+        rows = table.ids == object_id
+        found.append(
+            LabelledObject(
+                object_id=int(object_id),
+                frames=tuple(table.frames[rows].tolist()),
+                mean_area=float(table.areas[rows].mean()),
+            )
         )
     if object_ids:
-        return _chosen(found, object_ids)
+        return _chosen(labels, found, object_ids)
     suitable = [
         one
         for one in found
@@ -101,15 +89,14 @@ def suitable_objects(
         and one.mean_area >= protocol.least_area
     ]
     if not suitable:
-        _refuse_fleeting(found, len(labels))
         longest = max(len(one.frames) for one in found)
         largest = max(one.mean_area for one in found)
         raise ImageError(
-            f"None of the {len(found)} labelled objects is suitable: one has to be on"
+            f"No object in the labels {labels.name} is suitable: one has to be on"
             f" {protocol.least_frames} frames or more with a mean area of"
-            f" {protocol.least_area:g} pixels or more; here objects are on up to"
-            f" {longest} frames, with mean areas up to {largest:.0f} pixels. Lower what"
-            " is asked for, or choose objects by their ids."
+            f" {protocol.least_area:g} pixels or more, and the {len(found)} that are"
+            f" there are on {longest} frames at most, with mean areas up to"
+            f" {largest:.0f}. Ask for less, or name objects by their labels."
         )
     most = protocol.most_objects
     if most is None or len(suitable) <= most:
@@ -119,7 +106,7 @@ def suitable_objects(
 
 
 def _chosen(
-    found: Sequence[LabelledObject], object_ids: Sequence[int]
+    labels: LabelStack, found: Sequence[LabelledObject], object_ids: Sequence[int]
 ) -> list[LabelledObject]:
     """Take the objects that are asked for."""
     known = {one.object_id: one for one in found}
@@ -128,19 +115,7 @@ def _chosen(
         there = ", ".join(map(str, list(known)[:_MOST_LISTED]))
         more = ", ..." if len(known) > _MOST_LISTED else ""
         raise ImageError(
-            f"The labels hold no object {lacking[0]}; they hold {there}{more}."
+            f"The labels {labels.name} hold no object {lacking[0]}: they hold"
+            f" {there}{more}. Choose among these."
         )
     return [known[object_id] for object_id in dict.fromkeys(object_ids)]
-
-
-def _refuse_fleeting(found: Sequence[LabelledObject], num_frames: int) -> None:
-    """Refuse labels that are numbered anew on every frame."""
-    fleeting = sum(len(one.frames) == 1 for one in found)
-    if num_frames == 1 or fleeting < _MOST_FLEETING * len(found):
-        return
-    raise ImageError(
-        f"{fleeting} of the {len(found)} labels are on a single frame: the objects seem"
-        " to be numbered anew on every frame, but an object needs one number on all of"
-        " its frames. Link them first, with a tracking program, or in a z-stack by"
-        " labelling connected parts of the whole stack (skimage.measure.label)."
-    )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_sam2.evaluation.metrics import compare
 from napari_sam2.evaluation.records import Beyond, RoundScores, WorstFrame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_sam2.evaluation.annotator import Interaction

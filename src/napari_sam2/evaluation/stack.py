@@ -7,8 +7,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from napari_sam2.data.label_reader import LabelStack, read_labels
 from napari_sam2.data.source import as_frame_source
 from napari_sam2.errors import ImageError
 from napari_sam2.evaluation.annotator import correction, first_interaction
@@ -39,7 +38,7 @@ _FEATURE_BYTES = 2**30
 def evaluate_stack(
     predictor: VideoPredictor,
     frames: FrameSource | LazyArray,
-    labels: FrameSource | LazyArray,
+    labels: LabelStack | LazyArray,
     *,
     protocol: Protocol | None = None,
     object_ids: Sequence[int] = (),
@@ -57,7 +56,7 @@ def evaluate_stack(
         What is evaluated.
     frames : FrameSource or array
         The stack, as `VideoPredictor.start` takes it.
-    labels : FrameSource or array
+    labels : LabelStack or array
         True labels ``(T, H, W)``, one number for each object, 0 beside them.
     protocol : Protocol, optional
         How to go about it; the defaults if absent.
@@ -68,24 +67,22 @@ def evaluate_stack(
     name : str
         What to call the stack.
     progress : callable, optional
-        Called with the number of rounds done and their total, now and then.
+        Called as ``progress(done, total)``, counting objects on frames; what need not
+        be tracked again counts as done.
 
     Raises
     ------
     ImageError
-        If labels and frames do not fit each other, or no object can be evaluated.
+        If the labels do not fit the frames, do not tell objects apart, or hold no
+        object that can be evaluated.
     """
-    source, truth = as_frame_source(frames), as_frame_source(labels)
-    check_same_shape(source, truth)
+    source, truth = as_frame_source(frames), as_labels(labels)
     protocol = protocol or Protocol()
-    objects = suitable_objects(truth, protocol, object_ids)
+    objects = suitable_objects(truth, source, protocol, object_ids)
     begun = time.perf_counter()
     run = _Run(predictor, source, truth, protocol, objects, contrast)
-    for done in range(protocol.interactions):
-        if progress is not None:
-            progress(done, protocol.interactions)
-        if not run.interact():
-            break
+    while run.interact(progress):
+        pass
     model = MethodScores("model", run.scores())
     return StackEvaluation(
         name=name,
@@ -97,25 +94,23 @@ def evaluate_stack(
     )
 
 
-def check_same_shape(frames: FrameSource, labels: FrameSource) -> None:
-    """Refuse labels that do not lie over the frames.
+def as_labels(labels: LabelStack | LazyArray) -> LabelStack:
+    """See an array ``(T, H, W)`` as a label stack; one is returned as it is.
 
     Raises
     ------
     ImageError
-        If their numbers of frames, heights or widths differ.
+        If the array has other axes, or values that are no labels.
     """
-    image = (len(frames), *frames.frame_shape)
-    label = (len(labels), *labels.frame_shape)
-    if image != label:
+    if isinstance(labels, LabelStack):
+        return labels
+    axes = {2: "YX", 3: "ZYX"}.get(len(labels.shape))
+    if axes is None:
         raise ImageError(
-            f"The labels have {_lengths(label)} (frames, height, width), the image has"
-            f" {_lengths(image)}: give labels of the same frames in the same size."
+            f"Labels are (T, H, W), with one number for each pixel; the array is"
+            f" {tuple(labels.shape)}."
         )
-
-
-def _lengths(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(length) for length in shape)
+    return read_labels(labels, axes=axes)
 
 
 class _Run:
@@ -125,7 +120,7 @@ class _Run:
         self,
         predictor: VideoPredictor,
         frames: FrameSource,
-        truth: FrameSource,
+        truth: LabelStack,
         protocol: Protocol,
         objects: Sequence[LabelledObject],
         contrast: Contrast | tuple[float, float] | None,
@@ -143,10 +138,11 @@ class _Run:
         }
         self.given: dict[int, list[Interaction]] = {i: [] for i in self.objects}
         self.rounds: dict[int, list[RoundScores]] = {i: [] for i in self.objects}
+        self.done = 0
 
-    def interact(self) -> bool:
+    def interact(self, progress: Callable[[int, int], None] | None) -> bool:
         """Give each object its next prompt, track, score; return whether any had."""
-        wanted = self._next_interactions()
+        wanted = self._next_interactions() if self.done < self._total() else {}
         if not wanted:
             return False
         for object_id, interaction in wanted.items():
@@ -162,9 +158,15 @@ class _Run:
             )
             self.given[object_id].append(interaction)
         windows = {object_id: self.windows[object_id] for object_id in wanted}
-        for _ in track_windows(self.predictor._tracker(self.session), windows):
-            pass
+        tracked = self.done
+        for count in track_windows(self.predictor._tracker(self.session), windows):
+            tracked += count
+            if progress is not None:
+                progress(tracked, self._total())
         self._score(windows)
+        self.done += self._total() // self.protocol.interactions
+        if progress is not None:
+            progress(self.done, self._total())
         return True
 
     def scores(self) -> tuple[ObjectScores, ...]:
@@ -179,6 +181,11 @@ class _Run:
             )
             for object_id, one in self.objects.items()
         )
+
+    def _total(self) -> int:
+        """Count what there may be to track: objects on frames, in all rounds."""
+        once = sum(last - first + 1 for first, last in self.windows.values())
+        return once * self.protocol.interactions
 
     def _window(self, one: LabelledObject, num_frames: int) -> tuple[int, int]:
         """Return the first and the last frame that an object is tracked on."""

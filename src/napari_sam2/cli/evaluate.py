@@ -1,0 +1,382 @@
+"""``napari-sam2 evaluate``: how good a model is on labelled stacks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003 - typer reads it
+from typing import Annotated, Literal
+
+import typer
+
+from napari_sam2.cli.console import note
+from napari_sam2.cli.interrupt import INTERRUPTED, StopRequest
+from napari_sam2.cli.options import (
+    IMAGE_PANEL,
+    NETWORK_PANEL,
+    OUTPUT_PANEL,
+    At,
+    Axes,
+    Channels,
+    Debug,
+    FrameAxis,
+    Json,
+    PrecisionChoice,
+    parse_positions,
+)
+
+ANNOTATOR_PANEL = "Annotator"
+
+
+class FirstPromptChoice(StrEnum):
+    """What an object is prompted with first."""
+
+    POINT = "point"
+    BOX = "box"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateRequest:
+    """One run of ``evaluate``; the attributes are its options.
+
+    Attributes
+    ----------
+    image, labels
+        Two files or two folders; `labels` None if one folder holds both, both None
+        for synthetic stacks alone.
+    out
+        Folder of the report; None to write none.
+    interactions, first, least_frames, least_area, most_objects, beyond
+        As in `Protocol`.
+    object_ids
+        Objects to evaluate; empty for all that are suitable.
+    synthetic, seed
+        How many held-out synthetic stacks, and which.
+    baselines, tracking
+        Whether to compute them; `tracking` for time-lapses alone.
+    pictures
+        How many of the worst cases are pictured.
+    network, checkpoint, overrides, device, precision
+        As in `TrackRequest`.
+    axes, frame_axis, channels, positions, contrast
+        As in `TrackRequest`.
+    """
+
+    image: Path | None = None
+    labels: Path | None = None
+    out: Path | None = None
+    interactions: int = 5
+    first: Literal["point", "box"] = "point"
+    least_frames: int = 5
+    least_area: float = 20.0
+    most_objects: int | None = None
+    beyond: int = 5
+    object_ids: tuple[int, ...] = ()
+    synthetic: int = 0
+    seed: int = 0
+    baselines: bool = True
+    tracking: bool = False
+    pictures: int = 8
+    network: str | None = None
+    checkpoint: str = "auto"
+    overrides: tuple[str, ...] = ()
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    axes: str | None = None
+    frame_axis: str | None = None
+    channels: tuple[str, ...] = ()
+    positions: tuple[tuple[str, int], ...] = ()
+    contrast: tuple[float, float] | None = None
+
+
+def evaluate(
+    image: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[IMAGE]",
+            help="Stack, or a folder of stacks, which may hold their labels too.",
+            show_default=False,
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[LABELS]",
+            help="Its true labels, one number for each object on all frames; or the"
+            " folder of the labels.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder for the report: JSON, CSV, a plot, pictures of the worst"
+            " cases.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    clicks: Annotated[
+        int,
+        typer.Option(
+            "--clicks",
+            metavar="N",
+            min=1,
+            help="Prompts that each object gets, at most, the first one included.",
+            rich_help_panel=ANNOTATOR_PANEL,
+        ),
+    ] = 5,
+    first: Annotated[
+        FirstPromptChoice,
+        typer.Option(
+            "--first",
+            help="The first prompt, on the object's middle frame.",
+            rich_help_panel=ANNOTATOR_PANEL,
+        ),
+    ] = FirstPromptChoice.POINT,
+    object_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--object",
+            metavar="IDS",
+            help="Evaluate these objects only, such as 7 or 7,10,26-31. May be"
+            " repeated. By default all that are suitable.",
+            rich_help_panel=ANNOTATOR_PANEL,
+            show_default=False,
+        ),
+    ] = None,
+    max_objects: Annotated[
+        int | None,
+        typer.Option(
+            "--max-objects",
+            metavar="N",
+            min=1,
+            help="Evaluate so many of the objects of a stack, evenly spread.",
+            rich_help_panel=ANNOTATOR_PANEL,
+        ),
+    ] = None,
+    min_frames: Annotated[
+        int,
+        typer.Option(
+            "--min-frames",
+            metavar="N",
+            min=1,
+            help="Frames that a suitable object is on, at least.",
+            rich_help_panel=ANNOTATOR_PANEL,
+        ),
+    ] = 5,
+    min_area: Annotated[
+        float,
+        typer.Option(
+            "--min-area",
+            metavar="PIXELS",
+            min=0,
+            help="Mean area of a suitable object over its frames, at least.",
+            rich_help_panel=ANNOTATOR_PANEL,
+        ),
+    ] = 20.0,
+    beyond: Annotated[
+        int,
+        typer.Option(
+            "--beyond",
+            metavar="FRAMES",
+            min=0,
+            help="How far beyond an object's ends to look for false presence.",
+            rich_help_panel=ANNOTATOR_PANEL,
+        ),
+    ] = 5,
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines/--no-baselines",
+            help="Compare with the middle mask copied, and with threshold and"
+            " watershed.",
+            rich_help_panel=ANNOTATOR_PANEL,
+        ),
+    ] = True,
+    tracking: Annotated[
+        bool,
+        typer.Option(
+            "--ctc",
+            help="Track through whole time-lapses, and give SEG and TRA of the Cell"
+            " Tracking Challenge.",
+            rich_help_panel=ANNOTATOR_PANEL,
+        ),
+    ] = False,
+    synthetic: Annotated[
+        int,
+        typer.Option(
+            "--synthetic",
+            metavar="N",
+            min=0,
+            help="Evaluate N synthetic stacks that no training has seen, too.",
+            rich_help_panel=IMAGE_PANEL,
+        ),
+    ] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed",
+            metavar="N",
+            min=0,
+            help="Gives other synthetic stacks.",
+            rich_help_panel=IMAGE_PANEL,
+        ),
+    ] = 0,
+    axes: Axes = None,
+    frame_axis: FrameAxis = None,
+    channel: Channels = None,
+    at: At = None,
+    contrast: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            "--contrast",
+            metavar="LOW HIGH",
+            help="Pixel values that become black and white; by default percentiles of"
+            " each stack.",
+            rich_help_panel=IMAGE_PANEL,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME|YAML",
+            help="Registered model, as 'napari-sam2 models' lists them, or the path of"
+            " a configuration.",
+            rich_help_panel=NETWORK_PANEL,
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        str,
+        typer.Option(
+            "--checkpoint",
+            metavar="auto|none|PATH",
+            help="Weights: the model's own, downloaded if need be; random ones; or a"
+            " file.",
+            rich_help_panel=NETWORK_PANEL,
+        ),
+    ] = "auto",
+    override: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change the configuration, in Hydra's grammar, such as"
+            " image_size=512. May be repeated.",
+            rich_help_panel=NETWORK_PANEL,
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            metavar="NAME",
+            help="auto, cpu, cuda, cuda:1 or mps.",
+            rich_help_panel=NETWORK_PANEL,
+        ),
+    ] = "auto",
+    precision: Annotated[
+        PrecisionChoice,
+        typer.Option(
+            "--precision",
+            help="What the network computes in.",
+            rich_help_panel=NETWORK_PANEL,
+        ),
+    ] = PrecisionChoice.AUTO,
+    pictures: Annotated[
+        int,
+        typer.Option(
+            "--pictures",
+            metavar="N",
+            min=0,
+            help="How many of the worst cases to picture.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = 8,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace a report that exists.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = False,
+    json_: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Let a simulated annotator click through labelled stacks, and score the masks.
+
+    Each object gets a click or a box on its middle frame, and is tracked both ways;
+    then a click into the larger error on its worst frame, and so on.
+    """
+    if image is None and not synthetic:
+        raise typer.BadParameter(
+            "Give IMAGE and LABELS, or a folder that holds both, or --synthetic N."
+        )
+    request = EvaluateRequest(
+        image=image,
+        labels=labels,
+        out=out,
+        interactions=clicks,
+        first=first.value,
+        least_frames=min_frames,
+        least_area=min_area,
+        most_objects=max_objects,
+        beyond=beyond,
+        object_ids=parse_ids(object_ or ()),
+        synthetic=synthetic,
+        seed=seed,
+        baselines=baselines,
+        tracking=tracking,
+        pictures=pictures,
+        network=model,
+        checkpoint=checkpoint,
+        overrides=tuple(override or ()),
+        device=device,
+        precision=precision.value,
+        axes=axes,
+        frame_axis=frame_axis,
+        channels=tuple(channel or ()),
+        positions=parse_positions(at or ()),
+        contrast=contrast,
+    )
+    from napari_sam2.cli.evaluating import check_out, evaluate_all
+
+    if out is not None:
+        check_out(out, overwrite=overwrite)
+    try:
+        with StopRequest():
+            report = evaluate_all(request)
+    except KeyboardInterrupt:
+        note("Stopped: the report is of the stacks that were finished.")
+        return INTERRUPTED
+    typer.echo(report.as_json() if json_ else report.as_table())
+    return 1 if report.failures else 0
+
+
+def parse_ids(texts: list[str] | tuple[str, ...]) -> tuple[int, ...]:
+    """Read object ids such as ``7,10,26-31``.
+
+    Raises
+    ------
+    typer.BadParameter
+        If one is no number or range of numbers from 1.
+    """
+    ids: list[int] = []
+    for part in (part.strip() for text in texts for part in text.split(",")):
+        first, dash, last = part.partition("-")
+        numbers = [first, last] if dash else [first]
+        if not all(number.strip().isdecimal() for number in numbers):
+            raise typer.BadParameter(
+                f"--object {part!r} is no object: give labels such as 7, or 7,10,26-31."
+            )
+        low, high = int(numbers[0]), int(numbers[-1])
+        if not 1 <= low <= high:
+            raise typer.BadParameter(
+                f"--object {part!r} is no range of labels, which begin with 1."
+            )
+        ids += range(low, high + 1)
+    return tuple(dict.fromkeys(ids))
