@@ -100,10 +100,10 @@ class StepSamples(Dataset[StepSample]):
 
     def __getitem__(self, step: int) -> StepSample:
         """Return the sample of a number: that of the step, in runs of one process."""
-        stage, knobs = self.stage, self.parameters
+        stage, knobs = self.stage.at(step), self.parameters
         rng = self._chance(step)
         start = int(rng.integers(stage.frames))
-        drawn = [self._clip(step, index, start) for index in range(stage.images)]
+        drawn = [self._clip(stage, step, index, start) for index in range(stage.images)]
         masks = np.concatenate([masks for _, masks in drawn], axis=1)
         frames = [start]
         if stage.frames > 1 and rng.random() < knobs.prompts.second_frame_share:
@@ -128,13 +128,13 @@ class StepSamples(Dataset[StepSample]):
         )
 
     def _clip(
-        self, step: int, index: int, start: int
+        self, stage: StageParameters, step: int, index: int, start: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Return frames ``(T, K, S, S)`` and masks ``(T, O, S, S)`` of one clip.
 
         All its objects are seen on the frame `start`.
         """
-        stage, least = self.stage, self.augment.least_area
+        least = self.augment.least_area
         for attempt in range(_ATTEMPTS):
             rng = self._chance(step, index, attempt)
             clip = self.source.draw(rng, start, stage, self.augment)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml  # type: ignore[import-untyped]
@@ -104,6 +104,9 @@ class StageParameters:
         Share of the tracked masks that are remembered as they should have been, at
         the start and at the end of the stage: memory is learned sooner from masks
         that are right, but in the end has to work with those that are found.
+    image_share : float
+        In clips, share of the steps that show as many single images as the others
+        show frames, 0 to 1: they are more varied than the frames of clips.
     augment, synthetic : AugmentParameters, SyntheticParameters, optional
         What is shown in this stage, instead of what the run says for all.
     """
@@ -122,6 +125,7 @@ class StageParameters:
     correction_share: Range = (0.0, 0.0)
     corrections: tuple[int, int] = (1, 1)
     teacher_share: Range = (0.0, 0.0)
+    image_share: float = 0.0
     augment: AugmentParameters | None = None
     synthetic: SyntheticParameters | None = None
 
@@ -134,7 +138,7 @@ class StageParameters:
         _check(self, 0, 10**9, "warmup")
         _check(self, 32, 4096, "image_size")
         _check(self, 0.0, 1.0, "learning_rate", "final_rate", "frame_rate")
-        _check(self, 0.0, 1.0, "area_weight", "correction_share")
+        _check(self, 0.0, 1.0, "area_weight", "correction_share", "image_share")
         first, last = self.teacher_share
         if not 0.0 <= last <= first <= 1.0:
             raise ConfigError(
@@ -152,6 +156,13 @@ class StageParameters:
                 f"A stage of {self.kind} has frames: {self.frames}; images have 1, "
                 "clips 2 or more."
             )
+
+    def at(self, number: int) -> StageParameters:
+        """Return what a sample shows, by its number: the stage, or single images."""
+        share = self.image_share
+        if self.kind == "images" or int((number + 1) * share) == int(number * share):
+            return self
+        return replace(self, kind="images", frames=1, images=self.images * self.frames)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 
 from napari_sam2.build import build_model
@@ -32,7 +33,7 @@ from napari_sam2.training.schedule import between, learning_rate, parameter_grou
 from napari_sam2.training.step import MEASURES, StepResult, StepRules, image_step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from napari_sam2.model.sam2 import Sam2
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from napari_sam2.training.ranks import Ranks
     from napari_sam2.training.settings import TrainingParameters
     from napari_sam2.training.sources import ClipSource
-
-    StepFunction = Callable[[Sam2, StepSample, StepRules, torch.Generator], StepResult]
 
 _log = logging.getLogger(__name__)
 
@@ -96,21 +95,31 @@ class TrainingStep(nn.Module):
     ----------
     model : Sam2
         The network.
-    function : callable
-        `image_step` or `clip_step`.
     """
 
-    def __init__(self, model: Sam2, function: StepFunction) -> None:
+    def __init__(self, model: Sam2) -> None:
         super().__init__()
         self.model = model
-        self.function = function
 
     def forward(
         self, sample: StepSample, rules: StepRules, chance: torch.Generator
     ) -> tuple[torch.Tensor, StepResult]:
         """Return the loss, and all else that the step tells."""
-        result = self.function(self.model, sample, rules, chance)
+        result = step_on(self.model, sample, rules, chance)
         return result.loss, result
+
+
+def step_on(
+    model: Sam2, sample: StepSample, rules: StepRules, chance: torch.Generator
+) -> StepResult:
+    """Take the step that a sample is for."""
+    function = clip_step if len(sample.images) > 1 else image_step
+    if model.device.type != "cpu" or model.precision != torch.bfloat16:
+        return function(model, sample, rules, chance)
+    # In bfloat16, the backward pass of torch's fused attention is slower than all
+    # else together on CPUs.
+    with sdpa_kernel(SDPBackend.MATH):
+        return function(model, sample, rules, chance)
 
 
 class StageRun:
@@ -163,8 +172,7 @@ class StageRun:
             self.average.load_state_dict(checkpoint.average)
             if checkpoint.step > first:
                 self.optimizer.load_state_dict(checkpoint.optimizer)
-        self.function = image_step if stage.kind == "images" else clip_step
-        self.step: nn.Module = TrainingStep(model, self.function)
+        self.step: nn.Module = TrainingStep(model)
         if job.ranks.count > 1:
             # Which parts a step uses depends on the prompts that it draws.
             self.step = DistributedDataParallel(self.step, find_unused_parameters=True)
@@ -251,15 +259,16 @@ class StageRun:
     def _validate(self, step: int) -> None:
         """Measure the moving average on clips of their own."""
         job = self.job
-        samples = StepSamples(self.parameters, self.stage, VALIDATION, job.held_out)
-        count = -(-self.parameters.validation_clips // self.stage.images)
+        stage = replace(self.stage, image_share=0.0)
+        samples = StepSamples(self.parameters, stage, VALIDATION, job.held_out)
+        count = -(-self.parameters.validation_clips // stage.images)
         sums = torch.zeros(2, len(MEASURES), dtype=torch.float64)
         for number in range(job.ranks.rank, count, job.ranks.count):
             chance = self._chance(number)
             rules = self._rules(self.stage.steps - 1, chance)
             rules = replace(rules, keep_masks=number == 0)
             sample = samples[number]
-            result = self.function(self.average, sample, rules, chance)
+            result = step_on(self.average, sample, rules, chance)
             row = torch.tensor([float(getattr(result, name)) for name in MEASURES])
             sums += torch.stack([row.nan_to_num(), (~row.isnan()).float()])
             if result.masks is not None:
