@@ -1,9 +1,9 @@
 """Keys of the plugin: bound while the widget is open, never one that napari uses.
 
 napari reads no keys from a plugin's manifest, so they are bound to the viewer when the
-widget opens and given back when it closes. A key that napari, a layer type or the user's
-preferences already use stays theirs: the action is then without a key, and the list of
-shortcuts says who has it.
+widget opens and given back when it closes. A key that napari, a layer type or the
+user's preferences already use stays theirs: the action is then without a key, and the
+list of shortcuts says who has it.
 """
 
 from __future__ import annotations
@@ -56,11 +56,10 @@ SHORTCUTS = (
     Shortcut("pause_or_resume", "H", "Pause, or go on"),
     Shortcut("cancel", "Shift-H", "Cancel, keeping what is done"),
     Shortcut("next_doubtful", "Q", "Next doubtful frame"),
-    Shortcut("previous_doubtful", "Shift-Q", "Previous doubtful frame"),
+    Shortcut("worst_frame", "Shift-Q", "Most doubtful frame of all"),
     Shortcut("approve_frame", "W", "Approve this frame of the object"),
     Shortcut("approve_span", "Shift-W", "Approve up to the next prompts"),
-    Shortcut("undo", "U", "Undo"),
-    Shortcut("redo", "Shift-U", "Redo"),
+    Shortcut("clear_prompts", "U", "Take back the object's prompts on this frame"),
 )
 
 

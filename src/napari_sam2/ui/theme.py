@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,9 +64,12 @@ class ThemeColours:
         )
 
 
+@lru_cache(maxsize=1)
 def confidence_colours() -> NDArray[np.uint8]:
     """Return the colours ``(256, 3)`` of confidence 0 to 1."""
     positions = np.linspace(0, 1, 256)
     channels = np.array(_CONFIDENCE, float).T
     table = np.stack([np.interp(positions, _STOPS, channel) for channel in channels], 1)
-    return table.round().astype(np.uint8)
+    colours = table.round().astype(np.uint8)
+    colours.flags.writeable = False
+    return colours

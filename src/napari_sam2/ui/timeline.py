@@ -1,43 +1,467 @@
-"""The timeline: objects by frames, coloured by confidence.
+"""The timeline: how sure the network is of each object on each frame.
 
-Shapes: ``N`` objects (rows), ``T`` frames (columns), ``h w`` pixels of the screen.
+Shapes: ``N`` objects (rows), ``T`` frames (columns).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QEvent, QPoint, QRect, QSize, Qt, Signal
+from qtpy.QtCore import QEvent, QPointF, QRect, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QImage, QPainter, QPen
-from qtpy.QtWidgets import QAbstractScrollArea, QSizePolicy, QToolTip, QWidget
+from qtpy.QtWidgets import QAbstractScrollArea, QFrame, QSizePolicy, QToolTip, QWidget
 
-from napari_sam2.ui.theme import ThemeColours, confidence_colours
-from napari_sam2.ui.timeline_cells import CellGrid, ruler_step
+from napari_sam2.ui.records import Mark
+from napari_sam2.ui.timeline_cells import (
+    CellGrid,
+    confidence_codes,
+    paint_cells,
+    ruler_step,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from qtpy.QtGui import QHelpEvent, QKeyEvent, QMouseEvent, QPaintEvent, QWheelEvent
+
+    from napari_sam2.ui.records import Timeline, TimelineColumn
+    from napari_sam2.ui.theme import ThemeColours
 
 _HELP = (
-    "Each row is an object, each column a frame. Blue: the network is sure of the "
-    "mask. Amber and red: look at this frame. Diamond: your prompt. Bar below: "
-    "approved. Striped: to be computed again. Click to go there."
+    "One row for each object, one column for each frame. Blue: the network is sure "
+    "of the mask. Amber and red: look at this frame. Diamond: your prompt. Bar: "
+    "approved. Stripes: to be computed again. Click to go there."
 )
+_STEPS = {
+    Qt.Key.Key_Left: (0, -1),
+    Qt.Key.Key_Right: (0, 1),
+    Qt.Key.Key_Up: (-1, 0),
+    Qt.Key.Key_Down: (1, 0),
+    Qt.Key.Key_PageUp: (-10, 0),
+    Qt.Key.Key_PageDown: (10, 0),
+}
 
 
-class Timeline(QAbstractScrollArea):
-    """Shows how sure each mask is, and goes to the cell that is clicked.
+class TimelineView(QAbstractScrollArea):
+    """Shows how sure each mask is, and goes to the cell that is chosen.
+
+    Frames share the width if each can have a few pixels, else one scrolls; Ctrl and
+    the wheel widen them. With the focus on it, the arrow keys walk along cells.
 
     Parameters
     ----------
-    theme : str
-        A napari theme's name.
+    colours : ThemeColours
+        Of the viewer's theme.
     parent : QWidget, optional
         Owner.
     """
 
-    cell_chosen = Signal(int, int)  # object id, frame
+    cell_chosen = Signal(object, int)
+    """Object id and frame that was clicked or walked to."""
     frame_chosen = Signal(int)
+    """Frame that was clicked on the ruler."""
+
+    def __init__(self, colours: ThemeColours, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._colours = colours
+        self._object_ids: tuple[int, ...] = ()
+        self._row_colours = np.zeros((0, 3), np.uint8)
+        self._confidence = np.zeros((0, 0), np.float32)
+        self._codes = np.zeros((0, 0), np.uint16)
+        self._marks = np.zeros((0, 0), np.uint8)
+        self._frame = 0
+        self._object_id: int | None = None
+        self._zoom = 1.0
+        self._frame_name = "frame"
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+        self.setAccessibleName("Timeline of confidence")
+        self.setAccessibleDescription(_HELP)
+        self.viewport().setMouseTracking(True)
+
+    def set_timeline(self, timeline: Timeline, colours: NDArray[np.uint8]) -> None:
+        """Show other objects or frames.
+
+        Parameters
+        ----------
+        timeline : Timeline
+            Objects from the first row to the last.
+        colours : ndarray
+            ``(N, 3)`` red, green and blue of each object.
+        """
+        self._object_ids = timeline.object_ids
+        self._row_colours = np.asarray(colours, np.uint8)
+        self._confidence = np.array(timeline.confidence, np.float32)
+        self._codes = confidence_codes(self._confidence)
+        self._marks = np.array(timeline.marks, np.uint8)
+        self._lay_out()
+
+    def set_column(self, column: TimelineColumn) -> None:
+        """Show what is new on one frame."""
+        frame = column.frame
+        self._confidence[:, frame] = column.confidence
+        self._codes[:, frame] = confidence_codes(column.confidence)
+        self._marks[:, frame] = column.marks
+        self.viewport().update()
+
+    def set_frame(self, frame: int) -> None:
+        """Move the line to the frame that the viewer shows."""
+        if frame != self._frame:
+            self._frame = frame
+            self._reveal_frame()
+            self.viewport().update()
+
+    def set_object(self, object_id: int | None) -> None:
+        """Make an object's row prominent."""
+        if object_id != self._object_id:
+            self._object_id = object_id
+            self._reveal_object()
+            self.viewport().update()
+
+    def set_frame_name(self, name: str) -> None:
+        """Say what a frame is called here: "slice" or "time point"."""
+        self._frame_name = name
+
+    def set_colours(self, colours: ThemeColours) -> None:
+        """Paint in the colours of another theme."""
+        self._colours = colours
+        self.viewport().update()
+
+    def fits(self, column: TimelineColumn) -> bool:
+        """Return whether a column belongs to what is shown."""
+        objects = len(column.confidence) == len(self._object_ids)
+        return objects and 0 <= column.frame < self.num_frames
+
+    def marks_at(self, object_id: int, frame: int) -> Mark:
+        """Return the marks of a cell, none if there is no such cell."""
+        if object_id in self._object_ids and 0 <= frame < self.num_frames:
+            return Mark(int(self._marks[self._object_ids.index(object_id), frame]))
+        return Mark(0)
+
+    def has_result(self, object_id: int, frame: int) -> bool:
+        """Return whether an object has a result on a frame."""
+        if object_id in self._object_ids and 0 <= frame < self.num_frames:
+            row = self._object_ids.index(object_id)
+            return bool(np.isfinite(self._confidence[row, frame]))
+        return False
+
+    @property
+    def has_results(self) -> bool:
+        """Whether any object has a result."""
+        return bool(np.isfinite(self._confidence).any())
+
+    @property
+    def num_frames(self) -> int:
+        """Columns that are shown."""
+        return int(self._codes.shape[1])
+
+    def cell_centre(self, object_id: int, frame: int) -> QPointF:
+        """Return where a cell is, in pixels of the viewport."""
+        grid, area = self._grid(), self._cells_area()
+        row = self._object_ids.index(object_id)
+        x = (frame + 0.5) * grid.column_width - self.horizontalScrollBar().value()
+        y = (row + 0.5) * grid.row_height - self.verticalScrollBar().value()
+        return QPointF(area.x() + x, area.y() + y)
+
+    def sizeHint(self) -> QSize:
+        """Room for some rows."""
+        line = self.fontMetrics().height()
+        return QSize(24 * line, 7 * line)
+
+    def minimumSizeHint(self) -> QSize:
+        """Room for three rows."""
+        line = self.fontMetrics().height()
+        return QSize(12 * line, 4 * line)
+
+    def _cells_area(self) -> QRect:
+        """Return where cells are painted, in the viewport."""
+        metrics = self.fontMetrics()
+        largest = max(self._object_ids, default=1)
+        gutter = metrics.horizontalAdvance(f"{largest}") + metrics.height()
+        viewport = self.viewport().rect()
+        return viewport.adjusted(gutter, metrics.height(), 0, 0)
+
+    def _grid(self) -> CellGrid:
+        """Return the size of cells, in logical pixels."""
+        area, line = self._cells_area(), self.fontMetrics().height()
+        rows, columns = max(1, len(self._object_ids)), max(1, self.num_frames)
+        fair = area.height() / rows
+        least = max(3.0, line / 5)
+        width = min(max(area.width() / columns, least) * self._zoom, 4.0 * line)
+        return CellGrid(
+            rows=len(self._object_ids),
+            columns=self.num_frames,
+            row_height=min(max(fair, 0.7 * line), 1.15 * line),
+            column_width=width,
+        )
+
+    def _lay_out(self) -> None:
+        """Fit the scroll bars to contents and size."""
+        grid, area = self._grid(), self._cells_area()
+        width, height = grid.size
+        for bar, size, room in (
+            (self.horizontalScrollBar(), width, area.width()),
+            (self.verticalScrollBar(), height, area.height()),
+        ):
+            bar.setRange(0, max(0, size - room))
+            bar.setPageStep(max(1, room))
+        self.horizontalScrollBar().setSingleStep(math.ceil(grid.column_width))
+        self.verticalScrollBar().setSingleStep(math.ceil(grid.row_height))
+        self.viewport().update()
+
+    def _reveal_frame(self) -> None:
+        """Scroll so that the current frame is seen."""
+        first, width = self._grid().column_span(self._frame)
+        _reveal(self.horizontalScrollBar(), first, width, self._cells_area().width())
+
+    def _reveal_object(self) -> None:
+        """Scroll so that the current object is seen."""
+        if self._object_id in self._object_ids:
+            row = self._object_ids.index(self._object_id)
+            first, height = self._grid().row_span(row)
+            _reveal(
+                self.verticalScrollBar(), first, height, self._cells_area().height()
+            )
+
+    def paintEvent(self, event: Any) -> None:
+        """Paint cells, ruler, row names and the line of the current frame."""
+        painter = QPainter(self.viewport())
+        painter.fillRect(self.viewport().rect(), QColor(*self._colours.background))
+        if not self._object_ids or not self.num_frames:
+            self._paint_hint(painter)
+        else:
+            area, grid = self._cells_area(), self._grid()
+            painter.drawImage(area, self._picture(area, grid))
+            self._paint_rows(painter, area, grid)
+            self._paint_ruler(painter, area, grid)
+        painter.end()
+
+    def _paint_hint(self, painter: QPainter) -> None:
+        """Say what will be here."""
+        painter.setPen(self._faint_text())
+        painter.drawText(
+            self.viewport().rect(),
+            int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap),
+            "Each object gets a row here, coloured by how sure the network is.",
+        )
+
+    def _picture(self, area: QRect, grid: CellGrid) -> QImage:
+        """Return the visible cells at the screen's own resolution."""
+        ratio = self.devicePixelRatioF()
+        pixels = CellGrid(
+            rows=grid.rows,
+            columns=grid.columns,
+            row_height=grid.row_height * ratio,
+            column_width=grid.column_width * ratio,
+        )
+        window = (
+            round(self.horizontalScrollBar().value() * ratio),
+            round(self.verticalScrollBar().value() * ratio),
+            max(1, round(area.width() * ratio)),
+            max(1, round(area.height() * ratio)),
+        )
+        painted = paint_cells(
+            self._codes, self._marks, pixels, window=window, colours=self._colours
+        )
+        height, width = painted.shape[:2]
+        picture = QImage(
+            painted.tobytes(), width, height, 4 * width, QImage.Format.Format_RGB32
+        ).copy()  # the bytes are gone when this returns
+        picture.setDevicePixelRatio(ratio)
+        return picture
+
+    def _paint_rows(self, painter: QPainter, area: QRect, grid: CellGrid) -> None:
+        """Paint the colour and number of each object, and the current one's frame."""
+        line = self.fontMetrics().height()
+        scroll = self.verticalScrollBar().value()
+        top, bottom = area.top(), area.bottom() + 1
+        first = max(0, math.floor(scroll / grid.row_height))
+        last = math.ceil((scroll + area.height()) / grid.row_height)
+        painter.setClipRect(0, top, self.viewport().width(), bottom - top)
+        for row in range(first, min(last, grid.rows)):
+            begin, high = grid.row_span(row)
+            y = top + begin - scroll
+            swatch = min(high, line) - 4
+            middle = y + (high - swatch) // 2
+            colour = QColor(*self._row_colours[row].tolist())
+            painter.fillRect(2, middle, swatch, swatch, colour)
+            current = self._object_ids[row] == self._object_id
+            painter.setPen(
+                QColor(*self._colours.text) if current else self._faint_text()
+            )
+            painter.drawText(
+                QRect(line, y, area.left() - line - 3, high),
+                int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter),
+                str(self._object_ids[row]),
+            )
+            if current:
+                painter.setPen(QPen(QColor(*self._colours.accent), 1))
+                width = min(area.width(), grid.size[0])
+                painter.drawRect(area.left(), y, width - 1, high - 1)
+        painter.setClipping(False)
+
+    def _paint_ruler(self, painter: QPainter, area: QRect, grid: CellGrid) -> None:
+        """Paint frame numbers, and the line of the current frame."""
+        metrics, scroll = self.fontMetrics(), self.horizontalScrollBar().value()
+        room = metrics.horizontalAdvance(f" {self.num_frames - 1} ")
+        step = ruler_step(grid.columns, grid.column_width, room)
+        painter.setClipRect(area.left(), 0, area.width(), self.viewport().height())
+        begin, width = grid.column_span(self._frame)
+        x = area.left() + begin - scroll
+        own = metrics.horizontalAdvance(f" {self._frame} ")
+        middle = x + width // 2
+        label = QRect(max(area.left(), middle - own // 2), 0, own, area.top())
+        label.moveRight(min(label.right(), area.right()))
+        painter.setPen(self._faint_text())
+        first = math.floor(scroll / grid.column_width / step) * step
+        for frame in range(first, grid.columns, step):
+            at = area.left() + round((frame + 0.5) * grid.column_width) - scroll
+            if at > area.right():
+                break
+            number = QRect(at - room, 0, 2 * room, area.top())
+            text = str(frame)
+            half = metrics.horizontalAdvance(text) // 2 + 2
+            if at + half < label.left() or at - half > label.right():
+                painter.drawText(number, int(Qt.AlignmentFlag.AlignCenter), text)
+        text_colour = QColor(*self._colours.text)
+        painter.setPen(text_colour)
+        painter.drawText(label, int(Qt.AlignmentFlag.AlignCenter), str(self._frame))
+        painter.fillRect(x, area.top() - 2, width, 2, text_colour)
+        height = min(area.height(), grid.size[1])
+        painter.setPen(QPen(text_colour, 1))
+        painter.drawRect(x - 1, area.top() - 1, width, height)
+        painter.setClipping(False)
+
+    def _faint_text(self) -> QColor:
+        """Return the colour of what is less important."""
+        colour = QColor(*self._colours.text)
+        colour.setAlpha(160)
+        return colour
+
+    def mousePressEvent(self, event: Any) -> None:
+        """Go to the cell, or to the frame on the ruler."""
+        if event.button() == Qt.MouseButton.LeftButton:
+            self._choose_at(event.position())
+
+    def mouseMoveEvent(self, event: Any) -> None:
+        """Go along while the button is held."""
+        if event.buttons() & Qt.MouseButton.LeftButton:
+            self._choose_at(event.position())
+
+    def keyPressEvent(self, event: Any) -> None:
+        """Walk along cells; other keys are the viewer's."""
+        plain = event.modifiers() in (
+            Qt.KeyboardModifier.NoModifier,
+            Qt.KeyboardModifier.KeypadModifier,
+        )
+        last = self.num_frames - 1
+        if not plain or last < 0:
+            event.ignore()
+        elif event.key() in _STEPS:
+            down, along = _STEPS[event.key()]
+            self._walk(down, min(max(self._frame + along, 0), last))
+        elif event.key() == Qt.Key.Key_Home:
+            self._walk(0, 0)
+        elif event.key() == Qt.Key.Key_End:
+            self._walk(0, last)
+        else:
+            event.ignore()
+
+    def wheelEvent(self, event: Any) -> None:
+        """Scroll rows; with Shift frames; with Ctrl widen them."""
+        notches = (event.angleDelta().y() or event.angleDelta().x()) / 120
+        if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            self._widen(1.25**notches, event.position().x())
+        else:
+            along = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
+            sideways = along or not event.angleDelta().y()
+            bar = self.horizontalScrollBar() if sideways else self.verticalScrollBar()
+            bar.setValue(bar.value() - round(3 * notches * bar.singleStep()))
+        event.accept()
+
+    def viewportEvent(self, event: Any) -> bool:
+        """Tell about the cell below the pointer."""
+        if event.type() == QEvent.Type.ToolTip:
+            QToolTip.showText(event.globalPos(), self.text_at(QPointF(event.pos())))
+            return True
+        return bool(super().viewportEvent(event))
+
+    def resizeEvent(self, event: Any) -> None:
+        """Share the new room."""
+        super().resizeEvent(event)
+        self._lay_out()
+
+    def text_at(self, position: QPointF) -> str:
+        """Return what there is to say about a place of the viewport."""
+        cell = self._cell_at(position)
+        if cell is None:
+            return _HELP
+        row, frame = cell
+        if row is None:
+            return f"{self._frame_name} {frame}"
+        marks = Mark(int(self._marks[row, frame]))
+        confidence = float(self._confidence[row, frame])
+        parts = [f"Object {self._object_ids[row]}, {self._frame_name} {frame}"]
+        if math.isfinite(confidence):
+            parts.append(f"confidence {confidence:.2f}")
+        else:
+            parts.append("not computed yet")
+        if Mark.PROMPTED in marks:
+            parts.append("you prompted it")
+        if Mark.APPROVED in marks:
+            parts.append("approved")
+        if Mark.STALE in marks:
+            parts.append("to be computed again")
+        return ": ".join((parts[0], ", ".join(parts[1:])))
+
+    def _cell_at(self, position: QPointF) -> tuple[int | None, int] | None:
+        """Return row (None on the ruler) and frame at a place, None elsewhere."""
+        area, grid = self._cells_area(), self._grid()
+        x = position.x() - area.left() + self.horizontalScrollBar().value()
+        y = position.y() - area.top() + self.verticalScrollBar().value()
+        row, frame = grid.cell_at(x, y)
+        if not (0 <= frame < grid.columns) or position.x() < area.left():
+            return None
+        if position.y() < area.top():
+            return None, frame
+        return (row, frame) if row < grid.rows else None
+
+    def _choose_at(self, position: QPointF) -> None:
+        """Announce what is at a place."""
+        cell = self._cell_at(position)
+        if cell is None:
+            return
+        row, frame = cell
+        if row is None:
+            self.frame_chosen.emit(frame)
+        else:
+            self.cell_chosen.emit(self._object_ids[row], frame)
+
+    def _walk(self, down: int, frame: int) -> None:
+        """Announce a cell near the current one."""
+        if self._object_id not in self._object_ids:
+            self.frame_chosen.emit(frame)
+            return
+        row = self._object_ids.index(self._object_id) + down
+        row = min(max(row, 0), len(self._object_ids) - 1)
+        self.cell_chosen.emit(self._object_ids[row], frame)
+
+    def _widen(self, factor: float, x: float) -> None:
+        """Widen frames, keeping the one below the pointer where it is."""
+        bar, left = self.horizontalScrollBar(), self._cells_area().left()
+        before = self._grid().column_width
+        frame = (x - left + bar.value()) / before
+        self._zoom = min(max(self._zoom * factor, 1.0), 64.0)
+        self._lay_out()
+        bar.setValue(round(frame * self._grid().column_width - (x - left)))
+        self.viewport().update()
+
+
+def _reveal(bar: Any, first: int, length: int, room: int) -> None:
+    """Scroll a bar so that a span is within its room."""
+    if first < bar.value():
+        bar.setValue(first)
+    elif first + length > bar.value() + room:
+        bar.setValue(first + length - room)
