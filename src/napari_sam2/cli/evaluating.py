@@ -120,6 +120,8 @@ def _evaluate(
         object_ids=request.object_ids,
         contrast=request.contrast,
         name=title,
+        baselines=request.baselines,
+        tracking=request.tracking and opened.is_timelapse,
         progress=bar.show,
     )
 

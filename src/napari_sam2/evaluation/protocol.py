@@ -73,3 +73,8 @@ class Protocol:
         if self.tolerance is not None:
             return self.tolerance
         return max(1.0, math.ceil(_SHARE_OF_DIAGONAL * math.hypot(*frame_shape)))
+
+
+def reported(most: int) -> list[int]:
+    """Return the numbers of interactions, up to `most`, that are reported on."""
+    return sorted({count for count in REPORTED if count <= most} | {most})

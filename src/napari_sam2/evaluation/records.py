@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from napari_sam2.evaluation.annotator import Interaction
     from napari_sam2.evaluation.protocol import Protocol
+    from napari_sam2.inference.results import PackedMask
 
 Method = Literal["model", "copied", "watershed"]
 
@@ -36,13 +37,18 @@ class WorstFrame:
         Its index.
     iou : float
         The IoU there.
-    mask : ndarray
-        ``(H, W)`` bool, what was found.
+    packed : PackedMask
+        What was found.
     """
 
     frame: int
     iou: float
-    mask: NDArray[np.bool_] = field(repr=False)
+    packed: PackedMask = field(repr=False)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """What was found: ``(H, W)`` bool."""
+        return self.packed.unpack()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

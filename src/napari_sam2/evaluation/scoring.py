@@ -6,17 +6,58 @@ from typing import TYPE_CHECKING
 
 from napari_sam2.evaluation.metrics import compare
 from napari_sam2.evaluation.records import Beyond, RoundScores, WorstFrame
+from napari_sam2.inference.results import PackedMask
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_sam2.data.label_reader import LabelStack
     from napari_sam2.evaluation.annotator import Interaction
     from napari_sam2.evaluation.objects import LabelledObject
+    from napari_sam2.evaluation.protocol import Protocol
 
     Mask = NDArray[np.bool_]
+
+
+def tally_objects(
+    truth: LabelStack,
+    objects: Iterable[LabelledObject],
+    protocol: Protocol,
+    masks_on: Callable[[int, Sequence[int]], Iterable[Mask]],
+) -> dict[int, ObjectTally]:
+    """Score objects on their frames and just beyond, reading a frame at a time.
+
+    Parameters
+    ----------
+    truth : LabelStack
+        The true labels.
+    objects : iterable of LabelledObject
+        What is scored.
+    protocol : Protocol
+        Says how far beyond the ends, and which tolerance.
+    masks_on : callable
+        Gives the masks ``(H, W)`` found on a frame, for a sequence of object ids.
+
+    Returns
+    -------
+    dict
+        A complete tally by object id.
+    """
+    tolerance = protocol.tolerance_in(truth.frame_shape)
+    tallies = {
+        one.object_id: ObjectTally(one, protocol.beyond, tolerance) for one in objects
+    }
+    for frame in range(len(truth)):
+        here = [i for i, tally in tallies.items() if tally.wants(frame)]
+        if not here:
+            continue
+        labels = truth[frame]
+        for object_id, mask in zip(here, masks_on(frame, here), strict=True):
+            tallies[object_id].add(frame, mask, labels == object_id)
+    return tallies
 
 
 class ObjectTally:
@@ -60,7 +101,7 @@ class ObjectTally:
             self._iou.append(agreement.iou)
             self._boundary_f.append(agreement.boundary_f)
             if self._worst is None or agreement.iou < self._worst.iou:
-                self._worst = WorstFrame(frame, agreement.iou, found)
+                self._worst = WorstFrame(frame, agreement.iou, PackedMask.pack(found))
 
     def result(self, given: Sequence[Interaction]) -> RoundScores:
         """Return the scores after the interactions that were given.
@@ -75,7 +116,7 @@ class ObjectTally:
                 f"{len(self._iou)} of {len(self._frames)} frames have been scored"
             )
         return RoundScores(
-            interactions=max(1, len(given)),
+            interactions=len(given),
             given=tuple(given),
             iou=tuple(self._iou),
             boundary_f=tuple(self._boundary_f),

@@ -7,24 +7,31 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_sam2.data.label_reader import LabelStack, read_labels
 from napari_sam2.data.source import as_frame_source
 from napari_sam2.errors import ImageError
 from napari_sam2.evaluation.annotator import correction, first_interaction
+from napari_sam2.evaluation.baselines import copied_masks, linked_segments
 from napari_sam2.evaluation.objects import suitable_objects
-from napari_sam2.evaluation.protocol import Protocol
+from napari_sam2.evaluation.protocol import Protocol, reported
 from napari_sam2.evaluation.records import (
     MethodScores,
     ObjectScores,
     RoundScores,
     StackEvaluation,
+    TrackingScores,
 )
-from napari_sam2.evaluation.scoring import ObjectTally
+from napari_sam2.evaluation.scoring import tally_objects
+from napari_sam2.evaluation.tracking_scores import require_ctcmetrics, score_tracks
 from napari_sam2.evaluation.windows import StackFeatures, track_windows
 from napari_sam2.inference.predictor import VideoPredictor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from napari_sam2.data.contrast import Contrast
     from napari_sam2.data.source import FrameSource
@@ -44,6 +51,8 @@ def evaluate_stack(
     object_ids: Sequence[int] = (),
     contrast: Contrast | tuple[float, float] | None = None,
     name: str = "stack",
+    baselines: bool = False,
+    tracking: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> StackEvaluation:
     """Let a simulated annotator prompt and correct the objects of a stack.
@@ -66,6 +75,10 @@ def evaluate_stack(
         As in `VideoPredictor.start`.
     name : str
         What to call the stack.
+    baselines : bool
+        Score the baselines, too.
+    tracking : bool
+        Track through the whole stack, a time-lapse, and compute SEG and TRA.
     progress : callable, optional
         Called as ``progress(done, total)``, counting objects on frames; what need not
         be tracked again counts as done.
@@ -75,22 +88,37 @@ def evaluate_stack(
     ImageError
         If the labels do not fit the frames, do not tell objects apart, or hold no
         object that can be evaluated.
+    ConfigError
+        If SEG and TRA are asked for and py-ctcmetrics is not installed.
     """
     source, truth = as_frame_source(frames), as_labels(labels)
     protocol = protocol or Protocol()
+    if tracking:
+        require_ctcmetrics()
+        protocol = replace(protocol, to_the_ends=True)
     objects = suitable_objects(truth, source, protocol, object_ids)
     begun = time.perf_counter()
     run = _Run(predictor, source, truth, protocol, objects, contrast)
-    while run.interact(progress):
-        pass
-    model = MethodScores("model", run.scores())
+    tracks = []
+    for interactions in range(1, protocol.interactions + 1):
+        run.interact(interactions, progress)
+        if tracking and interactions in reported(protocol.interactions):
+            tracks.append(run.score_tracks(interactions))
+    seconds = time.perf_counter() - begun
     return StackEvaluation(
         name=name,
         num_frames=len(source),
-        frame_shape=(int(source.frame_shape[0]), int(source.frame_shape[1])),
+        frame_shape=run.session.frame_shape,
         protocol=protocol,
-        model=model,
-        seconds=time.perf_counter() - begun,
+        model=MethodScores("model", run.scores()),
+        baselines=(
+            copied_masks(truth, objects, protocol),
+            linked_segments(source, truth, objects, protocol, run.session.contrast),
+        )
+        if baselines
+        else (),
+        tracking=tuple(tracks),
+        seconds=seconds,
     )
 
 
@@ -138,13 +166,12 @@ class _Run:
         }
         self.given: dict[int, list[Interaction]] = {i: [] for i in self.objects}
         self.rounds: dict[int, list[RoundScores]] = {i: [] for i in self.objects}
-        self.done = 0
 
-    def interact(self, progress: Callable[[int, int], None] | None) -> bool:
-        """Give each object its next prompt, track, score; return whether any had."""
-        wanted = self._next_interactions() if self.done < self._total() else {}
-        if not wanted:
-            return False
+    def interact(
+        self, interactions: int, progress: Callable[[int, int], None] | None
+    ) -> None:
+        """Give each object its next prompt, track, score: the given round of all."""
+        wanted = self._next_interactions()
         for object_id, interaction in wanted.items():
             earlier = {}
             if self.session.has_object(object_id):
@@ -157,17 +184,27 @@ class _Run:
                 prompt=interaction.added_to(earlier.get(frame)),
             )
             self.given[object_id].append(interaction)
+        once = sum(last - first + 1 for first, last in self.windows.values())
+        total = once * self.protocol.interactions
+        done = once * (interactions - 1)
         windows = {object_id: self.windows[object_id] for object_id in wanted}
-        tracked = self.done
         for count in track_windows(self.predictor._tracker(self.session), windows):
-            tracked += count
+            done += count
             if progress is not None:
-                progress(tracked, self._total())
+                progress(done, total)
         self._score(windows)
-        self.done += self._total() // self.protocol.interactions
         if progress is not None:
-            progress(self.done, self._total())
-        return True
+            progress(once * interactions, total)
+
+    def score_tracks(self, interactions: int) -> TrackingScores:
+        """Compare the tracks as they are with those of the objects in work."""
+        ids = list(self.objects)
+        frames = range(len(self.truth))
+        return score_tracks(
+            (np.where(np.isin(t := self.truth[f], ids), t, 0) for f in frames),
+            (self.session.masks(f).labels("highest_logit") for f in frames),
+            interactions=interactions,
+        )
 
     def scores(self) -> tuple[ObjectScores, ...]:
         """Return what was reached, by object."""
@@ -181,11 +218,6 @@ class _Run:
             )
             for object_id, one in self.objects.items()
         )
-
-    def _total(self) -> int:
-        """Count what there may be to track: objects on frames, in all rounds."""
-        once = sum(last - first + 1 for first, last in self.windows.values())
-        return once * self.protocol.interactions
 
     def _window(self, one: LabelledObject, num_frames: int) -> tuple[int, int]:
         """Return the first and the last frame that an object is tracked on."""
@@ -214,24 +246,14 @@ class _Run:
         # In the order of the objects, whichever frames they are prompted on.
         return {i: wanted[i] for i in self.objects if wanted[i] is not None}
 
-    def _score(self, windows: Mapping[int, tuple[int, int]]) -> None:
-        """Compare what was found with what is true, a frame at a time."""
-        tolerance = self.protocol.tolerance_in(self.session.frame_shape)
-        tallies = {
-            i: ObjectTally(self.objects[i], self.protocol.beyond, tolerance)
-            for i in windows
-        }
-        first = min(window[0] for window in windows.values())
-        last = max(window[1] for window in windows.values())
-        for frame in range(first, last + 1):
-            here = [i for i in windows if tallies[i].wants(frame)]
-            if not here:
-                continue
-            labels = self.truth[frame]
-            masks = self.session.masks(frame, here)
-            for object_id, mask in zip(
-                masks.object_ids, masks.each_mask(), strict=True
-            ):
-                tallies[object_id].add(frame, mask, labels == object_id)
+    def _score(self, object_ids: Iterable[int]) -> None:
+        """Compare what was found of objects with what is true."""
+
+        def masks_on(frame: int, wanted: Sequence[int]) -> Iterator[NDArray[np.bool_]]:
+            # The session knows the objects in the order of `self.objects`.
+            return self.session.masks(frame, wanted).each_mask()
+
+        objects = [self.objects[object_id] for object_id in object_ids]
+        tallies = tally_objects(self.truth, objects, self.protocol, masks_on)
         for object_id, tally in tallies.items():
             self.rounds[object_id].append(tally.result(self.given[object_id]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam2.evaluation.protocol import REPORTED, TARGETS
+from napari_sam2.evaluation.protocol import TARGETS, reported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -204,9 +204,7 @@ def _groups(
 
 def _reported(method: Method, most: int) -> list[int]:
     """Return the numbers of interactions that a method is reported after."""
-    if method != "model":
-        return [1]
-    return sorted({count for count in REPORTED if count <= most} | {most})
+    return reported(most) if method == "model" else [1]
 
 
 def _share(
