@@ -16,14 +16,21 @@ class Connections:
 
     def __init__(self) -> None:
         self._made: list[tuple[Any, Callable[..., object]]] = []
+        self._at_release: list[Callable[[], object]] = []
 
     def connect(self, signal: Any, callback: Callable[..., object]) -> None:
         """Call back at each emission, until released."""
         signal.connect(callback)
         self._made.append((signal, callback))
 
+    def at_release(self, callback: Callable[[], object]) -> None:
+        """Call back once, when released."""
+        self._at_release.append(callback)
+
     def release(self) -> None:
         """Disconnect everything."""
         while self._made:
             signal, callback = self._made.pop()
             signal.disconnect(callback)
+        while self._at_release:
+            self._at_release.pop()()

@@ -14,7 +14,6 @@ from napari_sam2.ui.records import ObjectRow, ObjectStatus
 from napari_sam2.ui.theme import confidence_colours
 
 COLUMNS = ("ID", "Name", "Class", "Prompts", "Done", "Lowest", "Status")
-_PADLOCK = "\N{LOCK}"
 _LIGHT = 140  # mean of red, green and blue above which black text is legible
 
 
@@ -73,7 +72,7 @@ def cell_text(row: ObjectRow, column: Column, num_frames: int) -> str:
     if column == Column.LOWEST:
         return f"{row.lowest_score:.2f}" if math.isfinite(row.lowest_score) else ""
     if column == Column.STATUS:
-        return f"{_PADLOCK} {row.status}" if row.locked else str(row.status)
+        return "locked" if row.locked else str(row.status)
     texts = {
         Column.ID: str(row.object_id),
         Column.NAME: row.name,

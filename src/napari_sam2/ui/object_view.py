@@ -244,7 +244,7 @@ class ObjectTableView(QTableView):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
         samples = {
-            Column.ID: "___ __ 999",
+            Column.ID: "__ __ 99",
             Column.CLASS: "nucleus",
             Column.PROMPTS: "Prompts",
             Column.DONE: "999/999",
@@ -252,7 +252,7 @@ class ObjectTableView(QTableView):
             Column.STATUS: "prompted",
         }
         for column, sample in samples.items():
-            self.setColumnWidth(column, metrics.horizontalAdvance(sample) + line)
+            self.setColumnWidth(column, metrics.horizontalAdvance(sample) + line // 2)
 
     def sizeHint(self) -> QSize:
         """Room for some rows."""

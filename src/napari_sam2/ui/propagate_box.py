@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
     QStackedWidget,
     QVBoxLayout,
@@ -79,15 +80,16 @@ class PropagateBox(QWidget):
             box.setAccessibleName(name)
             box.setToolTip(f"{name} of the range")
             box.setEnabled(False)
+            box.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
+            box.setStyleSheet("QSpinBox { min-width: 2.6em; padding: 1px 4px; }")
         self.follow = QCheckBox("Follow")
         self.follow.setToolTip("The viewer goes along with the frames as they come.")
+        self.scope.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         limits = QHBoxLayout()
         limits.setSpacing(3)
-        limits.addWidget(self.scope)
-        limits.addStretch(1)
+        limits.addWidget(self.scope, 1)
         for widget in (self.ranged, self.first, self.last):
             limits.addWidget(widget)
-        limits.addStretch(1)
         limits.addWidget(self.follow)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

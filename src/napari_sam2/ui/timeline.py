@@ -193,7 +193,7 @@ class TimelineView(QAbstractScrollArea):
         return CellGrid(
             rows=len(self._object_ids),
             columns=self.num_frames,
-            row_height=min(max(fair, 0.7 * line), 1.15 * line),
+            row_height=min(max(fair, 0.8 * line), 1.15 * line),
             column_width=width,
         )
 
@@ -280,6 +280,10 @@ class TimelineView(QAbstractScrollArea):
         first = max(0, math.floor(scroll / grid.row_height))
         last = math.ceil((scroll + area.height()) / grid.row_height)
         painter.setClipRect(0, top, self.viewport().width(), bottom - top)
+        font = self.font()
+        if grid.row_height < line:
+            font.setPixelSize(max(6, math.floor(0.72 * grid.row_height)))
+            painter.setFont(font)
         for row in range(first, min(last, grid.rows)):
             begin, high = grid.row_span(row)
             y = top + begin - scroll
@@ -301,6 +305,7 @@ class TimelineView(QAbstractScrollArea):
                 width = min(area.width(), grid.size[0])
                 painter.drawRect(area.left(), y, width - 1, high - 1)
         painter.setClipping(False)
+        painter.setFont(self.font())
 
     def _paint_ruler(self, painter: QPainter, area: QRect, grid: CellGrid) -> None:
         """Paint frame numbers, and the line of the current frame."""

@@ -116,7 +116,7 @@ def paint_cells(
     stripe = (x[None] + y[:, None]) % 6 < 3
     shown[(flags & Mark.STALE).astype(bool) & stripe] = background
     high = grid.row_height - 1
-    bar = max(2, round(0.22 * high))
+    bar = max(2, round(0.3 * high))
     low = dy >= high - bar
     shown[(flags & Mark.APPROVED).astype(bool) & low[:, None]] = text
     prompted = (flags & Mark.PROMPTED).astype(bool)

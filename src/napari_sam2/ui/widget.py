@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_sam2.ui.connections import Connections
 from napari_sam2.ui.controller import Controller
-from napari_sam2.ui.export import ask_and_export
+from napari_sam2.ui.save_dialog import ask_and_export
 from napari_sam2.ui.image_box import ImageBox
 from napari_sam2.ui.model_box import ModelBox
 from napari_sam2.ui.next_step import next_step
@@ -90,9 +90,8 @@ class Sam2Widget(QScrollArea):
         self.save.clicked.connect(lambda: ask_and_export(self.controller, self))
         self.shortcuts.clicked.connect(self.show_shortcuts)
         self._attach()
-        # Connections and keys outlive the widget if the window is closed first.
-        connections, keys = self._connections, self._keys
-        self.destroyed.connect(lambda: _let_go(connections, keys))
+        # The controller's signals and the viewer's keys outlive the widget.
+        self.destroyed.connect(self._connections.release)
 
     def _lay_out(self) -> None:
         """Put all boxes into one column."""
@@ -142,9 +141,10 @@ class Sam2Widget(QScrollArea):
             controller.selection_changed,
         ):
             connections.connect(signal, self._show_next_step)
-        self._keys = KeyBindings(self._viewer, self._actions())
+        self._keys = keys = KeyBindings(self._viewer, self._actions())
+        connections.at_release(keys.release)
         for keyed in (self.prompt_box, self.review_box, self.propagate_box):
-            keyed.show_keys(self._keys)
+            keyed.show_keys(keys)
         self._show_next_step()
 
     def _actions(self) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class Sam2Widget(QScrollArea):
         """Let go of viewer and controller when the dock is closed."""
         if event.type() == QEvent.Type.ParentChange and hasattr(self, "_keys"):
             if self.parent() is None:
-                _let_go(self._connections, self._keys)
+                self._connections.release()
                 self._keys = None
             elif self._keys is None:
                 self._attach()
@@ -227,10 +227,3 @@ def _line() -> QFrame:
     line.setFixedHeight(1)
     line.setStyleSheet("background-color: rgba(128, 128, 128, 90);")
     return line
-
-
-def _let_go(connections: Connections, keys: KeyBindings | None) -> None:
-    """Disconnect from controller and viewer, and give keys back."""
-    connections.release()
-    if keys is not None:
-        keys.release()

@@ -1,0 +1,49 @@
+"""Asks where to write the labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QFileDialog, QMessageBox
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
+
+    from napari_sam2.ui.controller import Controller
+
+_FILTERS = {"TIFF for Fiji, OME (*.tif)": ".tif", "OME-Zarr (*.zarr)": ".zarr"}
+_WRITTEN = (".tif", ".tiff", ".zarr")
+
+
+def ask_and_export(controller: Controller, parent: QWidget) -> None:
+    """Ask for a file and write the labels there, in the background."""
+    image = controller.image
+    proposal = "labels.tif" if image is None else f"{image.name} labels.tif"
+    chosen, kind = QFileDialog.getSaveFileName(
+        parent, "Save labels", proposal, ";;".join(_FILTERS)
+    )
+    if not chosen:
+        return
+    path = with_suffix(Path(chosen), _FILTERS.get(kind, ".tif"))
+    # The dialog asked about a file of the name that was typed, but not about a
+    # folder, nor about a name that got its suffix here.
+    asked = path == Path(chosen) and path.is_file()
+    if path.exists() and not asked and not _confirmed(path, parent):
+        return
+    controller.export(path, overwrite=path.exists())
+
+
+def with_suffix(path: Path, suffix: str) -> Path:
+    """Return the path with a suffix that can be written, if it has none."""
+    if path.suffix.lower() in _WRITTEN:
+        return path
+    return path.with_name(path.name + suffix)
+
+
+def _confirmed(path: Path, parent: QWidget) -> bool:
+    """Ask whether what is there may be replaced."""
+    answer = QMessageBox.question(
+        parent, "Save labels", f"{path.name} exists already. Replace it?"
+    )
+    return bool(answer == QMessageBox.StandardButton.Yes)
