@@ -52,10 +52,12 @@ class EvaluateRequest:
         Objects to evaluate; empty for all that are suitable.
     synthetic, seed
         How many held-out synthetic stacks, and which.
-    baselines, tracking
-        Whether to compute them; `tracking` for time-lapses alone.
+    baselines
+        Whether to compute them.
+    tracking
+        Whether to compute SEG and TRA of time-lapses; None: if that is possible.
     pictures
-        How many of the worst cases are pictured.
+        How many of the worst cases of each stack are pictured.
     network, checkpoint, overrides, device, precision
         As in `TrackRequest`.
     axes, frame_axis, channels, positions, contrast
@@ -75,7 +77,7 @@ class EvaluateRequest:
     synthetic: int = 0
     seed: int = 0
     baselines: bool = True
-    tracking: bool = False
+    tracking: bool | None = None
     pictures: int = 8
     network: str | None = None
     checkpoint: str = "auto"
@@ -196,14 +198,15 @@ def evaluate(
         ),
     ] = True,
     tracking: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--ctc",
+            "--ctc/--no-ctc",
             help="Track through whole time-lapses, and give SEG and TRA of the Cell"
-            " Tracking Challenge.",
+            " Tracking Challenge; by default where py-ctcmetrics is installed.",
             rich_help_panel=ANNOTATOR_PANEL,
+            show_default=False,
         ),
-    ] = False,
+    ] = None,
     synthetic: Annotated[
         int,
         typer.Option(
@@ -292,7 +295,7 @@ def evaluate(
             "--pictures",
             metavar="N",
             min=0,
-            help="How many of the worst cases to picture.",
+            help="How many of the worst cases of each stack to picture.",
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = 8,

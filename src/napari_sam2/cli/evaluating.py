@@ -9,13 +9,20 @@ from napari_sam2.build import build_model
 from napari_sam2.checkpoints import default_model
 from napari_sam2.cli.console import Progress, note
 from napari_sam2.cli.options import chosen_frames
+from napari_sam2.data.contrast import estimate_contrast
 from napari_sam2.data.image import open_image
 from napari_sam2.data.label_reader import read_labels
 from napari_sam2.data.pairs import StackPair, find_pairs
-from napari_sam2.errors import ImageError, Sam2Error
+from napari_sam2.data.source import as_frame_source
+from napari_sam2.data.zarr_image import looks_like_zarr
+from napari_sam2.errors import ImageError
 from napari_sam2.evaluation import Protocol, evaluate_stack
 from napari_sam2.evaluation.heldout import HeldOut
+from napari_sam2.evaluation.pictures import save_worst_cases
+from napari_sam2.evaluation.plot import can_plot
 from napari_sam2.evaluation.report import REPORT, Failure, Report
+from napari_sam2.evaluation.stack import as_labels
+from napari_sam2.evaluation.tracking_scores import can_score_tracks, require_ctcmetrics
 from napari_sam2.inference.predictor import VideoPredictor
 
 if TYPE_CHECKING:
@@ -25,7 +32,6 @@ if TYPE_CHECKING:
     from napari_sam2.cli.evaluate import EvaluateRequest
     from napari_sam2.data.label_reader import LabelStack
     from napari_sam2.data.source import FrameSource
-    from napari_sam2.data.stack import LazyArray
     from napari_sam2.evaluation import StackEvaluation
     from napari_sam2.model.sam2 import Sam2
 
@@ -34,8 +40,9 @@ if TYPE_CHECKING:
 class OpenStack:
     """A stack with its labels, ready to be evaluated."""
 
-    frames: FrameSource | LazyArray = field(repr=False)
-    labels: LabelStack | LazyArray = field(repr=False)
+    name: str
+    frames: FrameSource = field(repr=False)
+    labels: LabelStack = field(repr=False)
     is_timelapse: bool
 
 
@@ -66,123 +73,173 @@ def evaluate_all(request: EvaluateRequest) -> Report:
     Sam2Error
         If the network cannot be had, or no stack could be evaluated.
     """
-    pairs, failures = _pairs(request)
+    pairs = _pairs(request)
+    if request.tracking:
+        require_ctcmetrics()
     model = _network(request)
     predictor = VideoPredictor(model)
     name = request.network or default_model().name
     precision = str(model.precision).removeprefix("torch.")
     note(f"{name} on {model.device}, computing in {precision}")
     stacks: list[StackEvaluation] = []
-    for title, opened in _opened(request, pairs, failures):
+    failures: list[Failure] = []
+    for opened in _opened(request, pairs, failures):
         try:
-            with Progress(title, total=None, unit="object-frames") as bar:
-                stacks.append(_evaluate(request, predictor, title, opened, bar))
-        except Sam2Error as error:
-            _fail(failures, title, error)
+            stacks.append(_evaluate(request, predictor, opened))
+        except ImageError as error:
+            failures.append(_failure(opened.name, error))
             continue
-        done = stacks[-1]
-        note(
-            f"{title}: {len(done.model.objects)} objects in {done.seconds:.1f} s, IoU"
-            f" {done.mean_iou(1):.3f} after one interaction,"
-            f" {done.mean_iou(request.interactions):.3f} after {request.interactions}"
-        )
         if request.out is not None:
             Report(name, tuple(stacks), tuple(failures)).write(request.out)
     if not stacks:
         raise ImageError(
-            f"None of the {len(failures)} stacks could be evaluated."
-            if len(failures) > 1
-            else failures[0].error
+            failures[0].error
+            if len(failures) == 1
+            else f"None of the {len(failures)} stacks could be evaluated."
         )
-    return Report(name, tuple(stacks), tuple(failures))
+    report = Report(name, tuple(stacks), tuple(failures))
+    if request.out is not None:
+        report.write(request.out)
+        if not can_plot():
+            note(
+                "There is no plot: matplotlib is not installed (pip install"
+                " 'napari-sam2[evaluation]')."
+            )
+    return report
 
 
 def _evaluate(
-    request: EvaluateRequest,
-    predictor: VideoPredictor,
-    title: str,
-    opened: OpenStack,
-    bar: Progress,
+    request: EvaluateRequest, predictor: VideoPredictor, opened: OpenStack
 ) -> StackEvaluation:
-    """Evaluate one stack."""
-    return evaluate_stack(
-        predictor,
-        opened.frames,
-        opened.labels,
-        protocol=Protocol(
-            interactions=request.interactions,
-            first=request.first,
-            least_frames=request.least_frames,
-            least_area=request.least_area,
-            most_objects=request.most_objects,
-            beyond=request.beyond,
-        ),
-        object_ids=request.object_ids,
-        contrast=request.contrast,
-        name=title,
-        baselines=request.baselines,
-        tracking=request.tracking and opened.is_timelapse,
-        progress=bar.show,
+    """Evaluate one stack, and picture its worst cases."""
+    tracking = opened.is_timelapse and request.tracking is not False
+    if tracking and request.tracking is None and not can_score_tracks():
+        note(
+            f"{opened.name}: SEG and TRA are left out: py-ctcmetrics is not installed"
+            " (pip install 'napari-sam2[evaluation]')."
+        )
+        tracking = False
+    contrast = estimate_contrast(opened.frames, limits=request.contrast)
+    with Progress(opened.name, total=None, unit="object-frames") as bar:
+        done = evaluate_stack(
+            predictor,
+            opened.frames,
+            opened.labels,
+            protocol=Protocol(
+                interactions=request.interactions,
+                first=request.first,
+                least_frames=request.least_frames,
+                least_area=request.least_area,
+                most_objects=request.most_objects,
+                beyond=request.beyond,
+            ),
+            object_ids=request.object_ids,
+            contrast=contrast,
+            name=opened.name,
+            baselines=request.baselines,
+            tracking=tracking,
+            progress=bar.show,
+        )
+    note(
+        f"{done.name}: {len(done.model.objects)} objects in {done.seconds:.1f} s; IoU"
+        f" {done.mean_iou(1):.3f} after 1, {done.mean_iou(request.interactions):.3f}"
+        f" after {request.interactions}"
     )
+    if request.out is not None and request.pictures:
+        save_worst_cases(
+            request.out / "worst",
+            done,
+            opened.frames,
+            opened.labels,
+            contrast,
+            count=request.pictures,
+        )
+    return done
 
 
-def _pairs(request: EvaluateRequest) -> tuple[list[StackPair], list[Failure]]:
-    """Find the stacks and labels of a request, without opening them."""
+def _pairs(request: EvaluateRequest) -> list[StackPair]:
+    """Find the stacks and labels of a request."""
     image, labels = request.image, request.labels
     if image is None:
-        return [], []
-    if labels is not None and not (image.is_dir() and labels.is_dir()):
-        return [StackPair(image.name, image, labels)], []
-    if labels is None and not image.is_dir():
-        raise ImageError(
-            f"{image} needs its true labels: give them after it, or a folder that"
-            " holds both."
-        )
-    try:
+        return []
+    for path in (image, labels):
+        if path is not None and not path.exists():
+            raise ImageError(f"There is no file or folder {path}. Check the path.")
+    if labels is None:
+        if not image.is_dir() or looks_like_zarr(image):
+            raise ImageError(
+                f"{image} needs its true labels: give them after it, or give a folder"
+                " that holds both."
+            )
+        found = find_pairs(image)
+    elif image.is_dir() and labels.is_dir() and not looks_like_zarr(image):
         found = find_pairs(image, labels)
-    except ImageError:
-        if labels is None:
-            raise
-        # Two folders of single frames, or zarr stores, are one stack.
-        return [StackPair(image.name, image, labels)], []
-    failures: list[Failure] = []
+        if _is_single_frame(found.pairs[0].image, request.axes):
+            # Two folders with a file for each frame are one stack.
+            return [StackPair(image.name, image, labels)]
+    else:
+        return [StackPair(image.name, image, labels)]
     for sentence in found.unmatched:
         note(sentence)
-    return list(found.pairs), failures
+    return list(found.pairs)
+
+
+def _is_single_frame(path: Path, axes: str | None) -> bool:
+    """Return whether a file is one frame; not if it cannot be opened."""
+    try:
+        image = open_image(path, axes=axes)
+    except ImageError:
+        return False
+    return image.length("Z") == image.length("T") == 1
 
 
 def _opened(
     request: EvaluateRequest, pairs: list[StackPair], failures: list[Failure]
-) -> Iterator[tuple[str, OpenStack]]:
+) -> Iterator[OpenStack]:
     """Open the stacks one after the other; note those that cannot be opened."""
     for pair in pairs:
         try:
             opened = _open_pair(request, pair)
-        except Sam2Error as error:
-            _fail(failures, pair.name, error)
+        except ImageError as error:
+            failures.append(_failure(pair.name, error))
             continue
-        yield pair.name, opened
-    for clip in HeldOut(request.synthetic, seed=request.seed):
-        title = f"synthetic-{clip.kind}-{clip.family}"
-        yield title, OpenStack(clip.images, clip.labels, clip.kind == "t")
+        yield opened
+    for number, clip in enumerate(HeldOut(request.synthetic, seed=request.seed)):
+        yield OpenStack(
+            f"synthetic-{number:02d}-{clip.kind}-{clip.family}",
+            as_frame_source(clip.images),
+            as_labels(clip.labels),
+            clip.kind == "t",
+        )
 
 
 def _open_pair(request: EvaluateRequest, pair: StackPair) -> OpenStack:
-    """Open an image as the options say, and its labels along the same axis."""
+    """Open an image as the options say, and its labels at the same place."""
     frames = chosen_frames(
         open_image(pair.image, axes=request.axes),
         frame_axis=request.frame_axis,
         channels=request.channels,
         positions=request.positions,
     )
+    letters = open_image(pair.labels).axes
     axis = frames.axes[0]
-    labels = read_labels(pair.labels, frame_axis=request.frame_axis)
-    return OpenStack(frames, labels, axis == "T")
+    labels = read_labels(
+        pair.labels,
+        # Labels often do not name their axes, and are taken for a z-stack.
+        frame_axis=axis if axis in letters else None,
+        position={
+            letter: index
+            for letter, index in frames.position.items()
+            if letter in letters and axis in letters
+        },
+    )
+    return OpenStack(pair.name, frames, labels, axis == "T")
 
 
-def _fail(failures: list[Failure], name: str, error: Sam2Error) -> None:
-    failures.append(Failure(name, str(error)))
+def _failure(name: str, error: ImageError) -> Failure:
+    """Note that a stack cannot be evaluated."""
     note(f"{name}: {error}")
+    return Failure(name, str(error))
 
 
 def _network(request: EvaluateRequest) -> Sam2:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2.errors import ImageError
+from napari_sam2.evaluation.files import write_whole
+from napari_sam2.evaluation.plot import METHOD_NAMES, can_plot, draw_plot
 from napari_sam2.evaluation.protocol import TARGETS
 from napari_sam2.evaluation.summary import distance_rows, score_rows, target_rows
 
@@ -28,11 +29,6 @@ VERSION = 1
 
 REPORT = "evaluation.json"
 """The file by which a folder is known to hold a report."""
-
-_NAMES = {
-    "copied": "middle mask copied",
-    "watershed": "threshold, watershed",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +77,9 @@ class Report:
         """Return the scores as a table in plain text."""
         rows = [("stack", "method", "after", "IoU", "boundary F", "false presence")]
         for row in score_rows(self.stacks):
-            name = _NAMES.get(row.method, self.network)
+            name = METHOD_NAMES[row.method]
+            if row.method == "model":
+                name = self.network
             after = str(row.interactions) if row.method == "model" else "-"
             rows.append(
                 (
@@ -113,38 +111,31 @@ class Report:
     def write(self, folder: Path) -> None:
         """Write it into a folder, each file whole or not at all.
 
+        There is a plot only where matplotlib is installed.
+
         Raises
         ------
         ImageError
             If it cannot be written.
         """
         files = {
+            REPORT: json.dumps(self.as_record(), allow_nan=False, indent=1) + "\n",
             "scores.csv": _csv(asdict(row) for row in score_rows(self.stacks)),
             "targets.csv": _csv(asdict(row) for row in target_rows(self.stacks)),
             "distances.csv": _csv(asdict(row) for row in distance_rows(self.stacks)),
             "objects.csv": _csv(_object_rows(self.stacks)),
-            REPORT: json.dumps(self.as_record(), allow_nan=False, indent=1) + "\n",
         }
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, text in files.items():
                 write_whole(folder / name, text.encode("utf-8"))
+            if can_plot():
+                write_whole(folder / "plot.png", draw_plot(self.stacks))
         except OSError as error:
             raise ImageError(
                 f"The report cannot be written to {folder}"
                 f" ({error.strerror or error}). Choose another folder, or make room."
             ) from error
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name, then rename it."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def _stack_record(stack: StackEvaluation) -> dict[str, Any]:

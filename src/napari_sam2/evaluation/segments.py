@@ -136,7 +136,9 @@ def _stack_threshold(greys: Greys, frames: range) -> float:
     count = min(len(frames), _SAMPLED_FRAMES)
     numbers = np.linspace(frames[0], frames[-1], count).round().astype(int)
     values = np.stack([greys(int(number)) for number in np.unique(numbers)])
-    return float(threshold_otsu(values)) if np.ptp(values) else float(values.flat[0])
+    if not np.ptp(values):
+        return float(values.flat[0])
+    return float(threshold_otsu(values))  # type: ignore[no-untyped-call]
 
 
 def _segment(objects: NDArray[np.bool_]) -> Segments:
@@ -147,7 +149,7 @@ def _segment(objects: NDArray[np.bool_]) -> Segments:
         return np.zeros(objects.shape, np.int32)
     depths = ndimage.distance_transform_edt(objects)
     typical = np.median(ndimage.maximum(depths, parts, range(1, count + 1)))
-    centres = peak_local_max(
+    centres = peak_local_max(  # type: ignore[no-untyped-call]
         ndimage.gaussian_filter(depths, _SMOOTHING),
         min_distance=max(_LEAST_DEPTH, round(float(typical))),
         labels=parts,
@@ -155,7 +157,9 @@ def _segment(objects: NDArray[np.bool_]) -> Segments:
     )
     markers = np.zeros(objects.shape, np.int32)
     markers[tuple(centres.T)] = np.arange(1, len(centres) + 1)
-    cut: Segments = watershed(-depths, markers, mask=objects)
+    cut: Segments = watershed(  # type: ignore[no-untyped-call]
+        -depths, markers, mask=objects
+    )
     return cut.astype(np.int32, copy=False)
 
 

@@ -232,19 +232,21 @@ class _Run:
         for object_id, rounds in self.rounds.items():
             one = self.objects[object_id]
             where[rounds[-1].worst.frame if rounds else one.middle].append(object_id)
-        wanted = {}
+        wanted: dict[int, Interaction] = {}
         for frame in sorted(where):
             labels = self.truth[frame]
             for object_id in where[frame]:
                 rounds = self.rounds[object_id]
                 true = labels == object_id
-                wanted[object_id] = (
+                interaction = (
                     correction(frame, rounds[-1].worst.mask, true)
                     if rounds
                     else first_interaction(frame, true, self.protocol.first)
                 )
+                if interaction is not None:
+                    wanted[object_id] = interaction
         # In the order of the objects, whichever frames they are prompted on.
-        return {i: wanted[i] for i in self.objects if wanted[i] is not None}
+        return {i: wanted[i] for i in self.objects if i in wanted}
 
     def _score(self, object_ids: Iterable[int]) -> None:
         """Compare what was found of objects with what is true."""

@@ -63,7 +63,7 @@ def score_tracks(
         If there are more tracks than the challenge's format holds.
     """
     require_ctcmetrics()
-    from ctc_metrics import evaluate_sequence
+    from ctc_metrics import evaluate_sequence  # type: ignore[import-untyped]
 
     with TemporaryDirectory(prefix="napari-sam2-") as name:
         folder = Path(name)

@@ -57,6 +57,8 @@ def track_windows(
     int
         How many objects were tracked on a frame.
     """
+    if not windows:
+        return
     tracks = tracker.session.tracks(windows)
     first = min(window[0] for window in windows.values())
     last = max(window[1] for window in windows.values())
