@@ -15,6 +15,7 @@ from napari_sam2.cli.console import note
 from napari_sam2.cli.demo import demo
 from napari_sam2.cli.describe import describe
 from napari_sam2.cli.evaluate import evaluate
+from napari_sam2.cli.finetune import finetune
 from napari_sam2.cli.interrupt import INTERRUPTED
 from napari_sam2.cli.options import Debug  # noqa: TC001 - typer reads it
 from napari_sam2.cli.schema import schema
@@ -44,6 +45,7 @@ app.command("info")(describe)
 app.command("evaluate")(evaluate)
 app.add_typer(models.app, name="models")
 app.command("train")(train)
+app.command("finetune")(finetune)
 app.command("demo")(demo)
 app.command("schema")(schema)
 

@@ -180,7 +180,7 @@ def split_stacks(
         return Split((stack,), ())
     seen = np.array([(stack.objects.ids == one).sum() for one in ids])
     long = np.flatnonzero(seen >= _LEAST_FRAMES)
-    worth = long if 1 < len(long) else np.arange(len(ids))
+    worth = long if len(long) > 1 else np.arange(len(ids))
     kept = {ids[worth[i]] for i in _chosen(rng, len(worth), share)}
     _log.warning(
         "There is one stack, so %d of its %d objects are kept back to measure. They "

@@ -29,7 +29,7 @@ class TrainingCheckpoint:
     step : int
         Steps done.
     settings : str
-        The run's parameters as text, to refuse going on with others.
+        The run's parameters and data as text, to refuse going on with others.
     model, average : dict
         State dicts of the network and of its moving average.
     optimizer : dict
@@ -61,14 +61,9 @@ def load_checkpoint(folder: Path) -> TrainingCheckpoint:
     Raises
     ------
     CheckpointError
-        If there is none, or it cannot be read.
+        If it cannot be read.
     """
     path = folder / CHECKPOINT
-    if not path.is_file():
-        raise CheckpointError(
-            f"{folder} holds no {CHECKPOINT}, so no run can be resumed from it: start "
-            "one without --resume."
-        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         return TrainingCheckpoint(**content)

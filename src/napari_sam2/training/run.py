@@ -90,35 +90,48 @@ def run_training(
             "Gradients of float16 are too coarse to train with: give 'bfloat16', "
             "'float32' or 'auto'."
         )
-    checkpoint = _checkpoint(parameters, out, resume=resume)
+    check_folder(out, resume=resume)
     ranks = ranks_of_environment()
     target = choose_device(ranks.device(device))
-    out.mkdir(parents=True, exist_ok=True)
     job = TrainingJob(parameters, out, target, precision, ranks, shown, held_out)
+    checkpoint = _checkpoint(job) if resume else None
+    out.mkdir(parents=True, exist_ok=True)
     with process_group(ranks, target):
         _go(job, checkpoint)
     return out / WEIGHTS
 
 
-def _checkpoint(
-    parameters: TrainingParameters, out: Path, *, resume: bool
-) -> TrainingCheckpoint | None:
-    """Return what a run goes on from, and refuse to mix two runs."""
-    if not resume:
-        if (out / CHECKPOINT).exists():
-            raise ConfigError(
-                f"{out} holds a training run already: give --resume to go on with it, "
-                "or another folder."
-            )
-        return None
-    checkpoint = load_checkpoint(out)
-    if checkpoint.settings != repr(parameters):
+def check_folder(out: Path, *, resume: bool) -> None:
+    """Refuse a folder that holds a run, or that lacks the one to go on with.
+
+    Raises
+    ------
+    ConfigError
+        If a run would be overwritten.
+    CheckpointError
+        If there is nothing to go on from.
+    """
+    there = (out / CHECKPOINT).is_file()
+    if there and not resume:
         raise ConfigError(
-            f"The run in {out} was started with other settings than those given now: "
-            "give the same, or another folder and 'weights:' to start from."
+            f"{out} holds a training run already: give --resume to go on with it, or "
+            "another folder."
         )
-    if not 0 <= checkpoint.step <= parameters.steps:
-        raise CheckpointError(f"The checkpoint in {out} is of no step of its run.")
+    if resume and not there:
+        raise CheckpointError(
+            f"{out} holds no {CHECKPOINT}, so no run can be resumed from it: start "
+            "one without --resume."
+        )
+
+
+def _checkpoint(job: TrainingJob) -> TrainingCheckpoint:
+    """Return what a run goes on from; that of another run is refused."""
+    checkpoint = load_checkpoint(job.out)
+    if checkpoint.settings != job.settings:
+        raise ConfigError(
+            f"The run in {job.out} was started with other settings or data than those "
+            "given now: give the same, or another folder."
+        )
     return checkpoint
 
 

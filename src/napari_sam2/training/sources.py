@@ -60,6 +60,10 @@ class SyntheticClips:
     def __init__(self, parameters: SyntheticParameters) -> None:
         self.generator = ClipGenerator(parameters)
 
+    def __repr__(self) -> str:
+        """Return what decides which clips are drawn."""
+        return f"SyntheticClips({self.generator.parameters!r})"
+
     def draw(
         self,
         rng: np.random.Generator,
@@ -91,6 +95,10 @@ class MixedClips:
 
     def __init__(self, most: ClipSource, others: ClipSource, share: float) -> None:
         self.most, self.others, self.share = most, others, share
+
+    def __repr__(self) -> str:
+        """Return what decides which clips are drawn."""
+        return f"MixedClips({self.most!r}, {self.others!r}, {self.share})"
 
     def draw(
         self,

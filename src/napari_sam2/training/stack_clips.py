@@ -172,7 +172,8 @@ def turned_back(frames: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     if count == 1:
         return np.zeros_like(frames)
     folded = np.abs(frames) % (2 * count - 2)
-    return np.minimum(folded, 2 * count - 2 - folded)
+    out: NDArray[np.int64] = np.minimum(folded, 2 * count - 2 - folded)
+    return out
 
 
 def _part(

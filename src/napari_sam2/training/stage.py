@@ -87,6 +87,12 @@ class TrainingJob:
     shown: ClipSource | None = None
     held_out: ClipSource | None = None
 
+    @property
+    def settings(self) -> str:
+        """All that decides how the run goes, as text."""
+        text = repr(self.parameters)
+        return text if self.shown is None else f"{text} {self.shown!r}"
+
 
 class TrainingStep(nn.Module):
     """A step as the forward pass of a module, as several processes need it.
@@ -182,7 +188,7 @@ class StageRun:
         """Write checkpoint and weights after `step` steps of the run."""
         checkpoint = TrainingCheckpoint(
             step=step,
-            settings=repr(self.parameters),
+            settings=self.job.settings,
             model=self.model.state_dict(),
             average=self.average.state_dict(),
             optimizer=self.optimizer.state_dict(),

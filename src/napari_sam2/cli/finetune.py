@@ -1,0 +1,279 @@
+"""``napari-sam2 finetune``: train a model further on annotated stacks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path  # noqa: TC003 - typer reads it
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_sam2.cli.console import Progress, note
+from napari_sam2.cli.interrupt import INTERRUPTED, StopRequest
+from napari_sam2.cli.options import (
+    IMAGE_PANEL,
+    NETWORK_PANEL,
+    Axes,
+    Debug,
+    FrameAxis,
+    Json,
+    PrecisionChoice,
+)
+
+if TYPE_CHECKING:
+    from napari_sam2.training.finetune import FinetuneResult, FinetuneSettings
+
+TRAINING_PANEL = "Training"
+
+
+def finetune(
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data",
+            metavar="FOLDER",
+            help="Stacks with labels: subfolders 'images' and 'labels' with files of"
+            " the same name, or NAME.tif beside NAME_labels.tif.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder for weights, scores, checkpoint, table and pictures.",
+            show_default=False,
+        ),
+    ],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            metavar="FOLDER",
+            help="Where the labels are, if not in --data: files named as their images.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME|YAML",
+            help="Registered model, or the configuration of a network.",
+            rich_help_panel=NETWORK_PANEL,
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        str,
+        typer.Option(
+            "--checkpoint",
+            metavar="auto|PATH",
+            help="Weights to start from: the model's own, or a file.",
+            rich_help_panel=NETWORK_PANEL,
+        ),
+    ] = "auto",
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            "--image-size",
+            metavar="PIXELS",
+            min=32,
+            help="Side of the network's input; by default the model's.",
+            rich_help_panel=NETWORK_PANEL,
+        ),
+    ] = None,
+    freeze_encoder: Annotated[
+        bool,
+        typer.Option(
+            "--freeze-encoder/--no-freeze-encoder",
+            help="Leave the image encoder as it is: faster, less memory, and less is"
+            " forgotten.",
+            rich_help_panel=TRAINING_PANEL,
+        ),
+    ] = False,
+    steps: Annotated[
+        int,
+        typer.Option("--steps", metavar="N", min=1, rich_help_panel=TRAINING_PANEL),
+    ] = 500,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--learning-rate",
+            metavar="RATE",
+            help="By default 1e-4 for small networks, 1e-5 for the official ones.",
+            rich_help_panel=TRAINING_PANEL,
+        ),
+    ] = None,
+    held_out: Annotated[
+        float,
+        typer.Option(
+            "--held-out",
+            metavar="SHARE",
+            help="Share of the stacks that is kept back to measure; of the objects, if"
+            " there is one stack.",
+            rich_help_panel=TRAINING_PANEL,
+        ),
+    ] = 0.2,
+    synthetic_share: Annotated[
+        float | None,
+        typer.Option(
+            "--synthetic-share",
+            metavar="SHARE",
+            help="Share of synthetic scenes among what is shown, against forgetting;"
+            " by default 0.2 for inputs up to 256 pixels, else 0.",
+            rich_help_panel=TRAINING_PANEL,
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", metavar="N", min=0, rich_help_panel=TRAINING_PANEL),
+    ] = 0,
+    axes: Axes = None,
+    frame_axis: FrameAxis = None,
+    channel: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--channel",
+            metavar="C",
+            min=0,
+            help="Channel to use, by number from 0; up to three, in the order red,"
+            " green, blue.",
+            rich_help_panel=IMAGE_PANEL,
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in DIR.")
+    ] = False,
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            metavar="NAME",
+            help="auto, cpu, cuda, cuda:1 or mps.",
+            rich_help_panel=NETWORK_PANEL,
+        ),
+    ] = "auto",
+    precision: Annotated[
+        PrecisionChoice,
+        typer.Option(
+            "--precision",
+            help="What the network computes in; weights and gradients are float32.",
+            rich_help_panel=NETWORK_PANEL,
+        ),
+    ] = PrecisionChoice.AUTO,
+    json_: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Train a model further on stacks that you have labelled.
+
+    The result goes to other commands as --checkpoint DIR/weights.safetensors with the
+    same --model, or with --config DIR/model.yaml.
+    """
+    from napari_sam2.training.annotated import Reading
+    from napari_sam2.training.finetune import FinetuneSettings
+
+    settings = FinetuneSettings(
+        data=data,
+        labels=labels,
+        reading=Reading(axes, frame_axis, tuple(channel or ())),
+        model=model,
+        checkpoint=checkpoint,
+        image_size=image_size,
+        freeze_encoder=freeze_encoder,
+        steps=steps,
+        learning_rate=learning_rate,
+        held_out=held_out,
+        synthetic_share=synthetic_share,
+        seed=seed,
+    )
+    with StopRequest():  # SIGTERM ends a run as Ctrl-C does
+        try:
+            result = _run(
+                settings, out, device, precision.value, resume=resume, shown=not json_
+            )
+        except KeyboardInterrupt:
+            note("Stopped. To go on, give the same command with --resume.")
+            return INTERRUPTED
+    if result is not None:
+        typer.echo(_as_json(result) if json_ else result.weights)
+    return 0
+
+
+def _run(
+    settings: FinetuneSettings,
+    out: Path,
+    device: str,
+    precision: str,
+    *,
+    resume: bool,
+    shown: bool,
+) -> FinetuneResult | None:
+    """Fine-tune, and tell how it went."""
+    from napari_sam2.training.finetune import finetune as train_further
+
+    bars: dict[str, Progress] = {}
+
+    def evaluated(name: str, done: int, total: int) -> None:
+        if name not in bars:
+            bars[name] = Progress(f"scoring {name}", total=total, unit="frames")
+        bars[name].show(done, total)
+        if done >= total:
+            bars.pop(name).__exit__(None, None, None)
+
+    result = train_further(
+        settings,
+        out=out,
+        resume=resume,
+        device=device,
+        precision=precision,
+        progress=evaluated,
+    )
+    if result is not None and shown:
+        for line in _summary(result):
+            note(line)
+    return result
+
+
+def _summary(result: FinetuneResult) -> list[str]:
+    """Say what was learned from, and what it was worth."""
+    from napari_sam2.training.finetune import INTERACTIONS
+
+    lines = [f"Learned from {result.objects_shown} objects in {result.stacks} stacks."]
+    if not result.scores:
+        return [*lines, "Nothing was kept back, so there are no scores."]
+    objects = sum(one.objects for one in result.scores)
+    kind = "objects of that stack" if result.by_object else "objects in other stacks"
+    lines.append(f"Mean IoU of {objects} {kind} that were kept back:")
+    for count in INTERACTIONS:
+        before, after = result.mean("before", count), result.mean("after", count)
+        prompts = "1 click " if count == 1 else f"{count} clicks"
+        lines.append(f"  {prompts}  {before:.3f} before, {after:.3f} after")
+    if result.mean("after", 1) < result.mean("before", 1):
+        lines.append(
+            "It did not get better. Try more stacks, fewer --steps, a lower"
+            " --learning-rate, or --freeze-encoder."
+        )
+    return lines
+
+
+def _as_json(result: FinetuneResult) -> str:
+    """Return a result for scripts."""
+    return json.dumps(
+        {
+            "weights": str(result.weights),
+            "config": str(result.config),
+            "stacks": result.stacks,
+            "objects": result.objects_shown,
+            "by_object": result.by_object,
+            "scores": [
+                {
+                    "name": one.name,
+                    "objects": one.objects,
+                    "before": one.before,
+                    "after": one.after,
+                }
+                for one in result.scores
+            ],
+        }
+    )
