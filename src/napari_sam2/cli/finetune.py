@@ -237,19 +237,20 @@ def _run(
 
 def _summary(result: FinetuneResult) -> list[str]:
     """Say what was learned from, and what it was worth."""
-    from napari_sam2.training.finetune import INTERACTIONS
+    from napari_sam2.training.held_out import INTERACTIONS, mean_score
 
     lines = [f"Learned from {result.objects_shown} objects in {result.stacks} stacks."]
-    if not result.scores:
+    if not result.after:
         return [*lines, "Nothing was kept back, so there are no scores."]
-    objects = sum(one.objects for one in result.scores)
+    objects = sum(one.objects for one in result.after)
     kind = "objects of that stack" if result.by_object else "objects in other stacks"
     lines.append(f"Mean IoU of {objects} {kind} that were kept back:")
     for count in INTERACTIONS:
-        before, after = result.mean("before", count), result.mean("after", count)
+        before = mean_score(result.before, count)
+        after = mean_score(result.after, count)
         prompts = "1 click " if count == 1 else f"{count} clicks"
         lines.append(f"  {prompts}  {before:.3f} before, {after:.3f} after")
-    if result.mean("after", 1) < result.mean("before", 1):
+    if mean_score(result.after, 1) < mean_score(result.before, 1):
         lines.append(
             "It did not get better. Try more stacks, fewer --steps, a lower"
             " --learning-rate, or --freeze-encoder."
@@ -259,6 +260,7 @@ def _summary(result: FinetuneResult) -> list[str]:
 
 def _as_json(result: FinetuneResult) -> str:
     """Return a result for scripts."""
+    later = {one.name: one.mean_iou for one in result.after}
     return json.dumps(
         {
             "weights": str(result.weights),
@@ -270,10 +272,10 @@ def _as_json(result: FinetuneResult) -> str:
                 {
                     "name": one.name,
                     "objects": one.objects,
-                    "before": one.before,
-                    "after": one.after,
+                    "before": one.mean_iou,
+                    "after": later.get(one.name),
                 }
-                for one in result.scores
+                for one in result.before
             ],
         }
     )

@@ -1,4 +1,4 @@
-"""What a run needs to go on after a kill, and the weights that it exports."""
+"""What a run writes: what it needs to go on after a kill, and what it exports."""
 
 from __future__ import annotations
 
@@ -100,4 +100,11 @@ def export_weights(path: Path, average: nn.Module, *, half: bool = True) -> None
     }
     partial = path.with_suffix(path.suffix + ".partial")
     partial.write_bytes(save(weights))
+    os.replace(partial, path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file under a temporary name, then give it its own."""
+    partial = path.with_suffix(path.suffix + ".partial")
+    partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +11,19 @@ import yaml  # type: ignore[import-untyped]
 from napari_sam2.build import build_model
 from napari_sam2.checkpoints import default_model, find_model
 from napari_sam2.composition import composed
-from napari_sam2.errors import ConfigError, ImageError
-from napari_sam2.evaluation import Protocol, evaluate_stack
-from napari_sam2.inference.options import PredictorOptions
-from napari_sam2.inference.predictor import VideoPredictor
+from napari_sam2.errors import ConfigError
 from napari_sam2.training.annotated import (
     AnnotatedStack,
     Reading,
-    Split,
     open_annotated,
     split_stacks,
+)
+from napari_sam2.training.checkpoint import write_text
+from napari_sam2.training.held_out import (
+    StackScores,
+    read_scores,
+    score_held_out,
+    write_scores,
 )
 from napari_sam2.training.ranks import ranks_of_environment
 from napari_sam2.training.run import check_folder, run_training
@@ -36,15 +36,8 @@ if TYPE_CHECKING:
 
     from napari_sam2.model.sam2 import Sam2
 
-_log = logging.getLogger(__name__)
-
 CONFIG, SCORES = "model.yaml", "scores.json"
 """Names of the network's YAML and of the scores in a run's folder."""
-
-INTERACTIONS = (1, 3)
-"""Prompts of the simulated annotator after which scores are taken."""
-
-_PROTOCOL = Protocol(interactions=max(INTERACTIONS), most_objects=16)
 
 # Up to this input side a network is taken for one of the small ones, which are trained
 # on synthetic scenes and afford more clips in a step.
@@ -117,26 +110,6 @@ class FinetuneSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class StackScores:
-    """Mean IoU over the objects of a stack that was kept back.
-
-    Attributes
-    ----------
-    name : str
-        The stack.
-    objects : int
-        How many were evaluated.
-    before, after : tuple of float
-        One for each of `INTERACTIONS`; before and after training.
-    """
-
-    name: str
-    objects: int
-    before: tuple[float, ...]
-    after: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class FinetuneResult:
     """What came of fine-tuning.
 
@@ -148,7 +121,7 @@ class FinetuneResult:
         How many were learned from.
     by_object : bool
         Whether the scores are of objects of the stack that was learned from.
-    scores : tuple of StackScores
+    before, after : tuple of StackScores
         Of what was kept back; may be empty.
     """
 
@@ -157,21 +130,8 @@ class FinetuneResult:
     stacks: int
     objects_shown: int
     by_object: bool
-    scores: tuple[StackScores, ...]
-
-    def mean(self, when: str, interactions: int) -> float:
-        """Return the mean IoU over all objects that were kept back.
-
-        Parameters
-        ----------
-        when
-            "before" or "after".
-        interactions
-            One of `INTERACTIONS`.
-        """
-        index = INTERACTIONS.index(interactions)
-        total = sum(getattr(one, when)[index] * one.objects for one in self.scores)
-        return float(total / sum(one.objects for one in self.scores))
+    before: tuple[StackScores, ...]
+    after: tuple[StackScores, ...]
 
 
 def finetune(
@@ -219,7 +179,13 @@ def finetune(
     where = str(ranks.device(device))
     model = _built(settings, settings.checkpoint, where, precision)
     parameters = finetune_parameters(settings, model, split.shown)
-    before = _before(out, split, model, progress, resume=resume, ranks=ranks.is_first)
+    before: tuple[StackScores, ...] = ()
+    if resume and (out / SCORES).is_file():
+        before = read_scores(out / SCORES)
+    elif ranks.is_first:
+        before = score_held_out(split, model, progress)
+        out.mkdir(parents=True, exist_ok=True)
+        write_scores(out / SCORES, before, ())
     del model
     shown: ClipSource = StackClips(split.shown)
     held_out = StackClips(split.held_out) if split.held_out else shown
@@ -238,24 +204,20 @@ def finetune(
     if not ranks.is_first:
         return None
     _write_config(out / CONFIG, settings)
-    after = {}
+    after: tuple[StackScores, ...] = ()
     if before:
         model = _built(settings, weights, where, precision)
-        after = _evaluated(split, model, progress)
-    result = FinetuneResult(
+        after = score_held_out(split, model, progress)
+    write_scores(out / SCORES, before, after)
+    return FinetuneResult(
         weights=weights,
         config=out / CONFIG,
         stacks=len(split.shown),
         objects_shown=sum(len(stack.ids) for stack in split.shown),
         by_object=split.by_object,
-        scores=tuple(
-            StackScores(name, count, scores, after[name][1])
-            for name, (count, scores) in before.items()
-            if name in after
-        ),
+        before=before,
+        after=after,
     )
-    _write_scores(out / SCORES, before, after)
-    return result
 
 
 def finetune_parameters(
@@ -330,101 +292,8 @@ def _synthetic_share(
     return 0.2 if parameters.stages[0].image_size <= _SMALL_INPUT else 0.0
 
 
-Scores = dict[str, tuple[int, tuple[float, ...]]]
-
-
-def _before(
-    out: Path,
-    split: Split,
-    model: Sam2,
-    progress: Callable[[str, int, int], None] | None,
-    *,
-    resume: bool,
-    ranks: bool,
-) -> Scores:
-    """Score the model as it was; what an earlier part of the run found is kept."""
-    if not ranks:
-        return {}
-    path = out / SCORES
-    if resume and path.is_file():
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            one["name"]: (one["objects"], tuple(one["before"].values()))
-            for one in told["stacks"]
-        }
-    scores = _evaluated(split, model, progress)
-    out.mkdir(parents=True, exist_ok=True)
-    _write_scores(path, scores, {})
-    return scores
-
-
-def _evaluated(
-    split: Split,
-    model: Sam2,
-    progress: Callable[[str, int, int], None] | None,
-) -> Scores:
-    """Let the simulated annotator work on what was kept back."""
-    predictor = VideoPredictor(model, PredictorOptions())
-    scores: Scores = {}
-    for stack in split.held_out:
-        name = stack.pair.name
-
-        def tell(done: int, total: int, name: str = name) -> None:
-            if progress is not None:
-                progress(name, done, total)
-
-        frames, labels = stack.open()
-        try:
-            found = evaluate_stack(
-                predictor,
-                frames,
-                labels,
-                protocol=_PROTOCOL,
-                object_ids=stack.ids if split.by_object else (),
-                contrast=stack.contrast,
-                name=name,
-                progress=tell,
-            )
-        except ImageError as error:
-            _log.warning("%s is not scored: %s", name, error)
-            continue
-        scores[name] = (
-            len(found.model.objects),
-            tuple(found.mean_iou(count) for count in INTERACTIONS),
-        )
-    return scores
-
-
-def _write_scores(path: Path, before: Scores, after: Scores) -> None:
-    """Write scores as JSON."""
-
-    def by_interactions(values: Sequence[float]) -> dict[str, float]:
-        return {
-            str(count): value for count, value in zip(INTERACTIONS, values, strict=True)
-        }
-
-    rows = [
-        {
-            "name": name,
-            "objects": count,
-            "before": by_interactions(values),
-            "after": by_interactions(after[name][1]) if name in after else None,
-        }
-        for name, (count, values) in before.items()
-    ]
-    text = {"measure": "mean IoU by interactions", "stacks": rows}
-    _write(path, json.dumps(text, indent=2) + "\n")
-
-
 def _write_config(path: Path, settings: FinetuneSettings) -> None:
     """Write the whole configuration of the network, in need of no other file."""
     tree = composed(_config_path(settings.model), settings.overrides)
     head = "# The network that weights.safetensors beside this file belongs to.\n"
-    _write(path, head + yaml.safe_dump(tree, sort_keys=False))
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file under another name, then give it its own."""
-    partial = path.with_suffix(path.suffix + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, head + yaml.safe_dump(tree, sort_keys=False))

@@ -1,0 +1,130 @@
+"""Scores of a model on stacks that it did not learn from."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_sam2.errors import ImageError
+from napari_sam2.evaluation import Protocol, evaluate_stack
+from napari_sam2.inference.options import PredictorOptions
+from napari_sam2.inference.predictor import VideoPredictor
+from napari_sam2.training.checkpoint import write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from napari_sam2.model.sam2 import Sam2
+    from napari_sam2.training.annotated import Split
+
+_log = logging.getLogger(__name__)
+
+INTERACTIONS = (1, 3)
+"""Prompts of the simulated annotator after which scores are taken."""
+
+_PROTOCOL = Protocol(interactions=max(INTERACTIONS), most_objects=16)
+
+
+@dataclass(frozen=True, slots=True)
+class StackScores:
+    """How good a model is on one stack.
+
+    Attributes
+    ----------
+    name : str
+        The stack.
+    objects : int
+        How many were evaluated.
+    mean_iou : tuple of float
+        Over objects and their frames, one for each of `INTERACTIONS`.
+    """
+
+    name: str
+    objects: int
+    mean_iou: tuple[float, ...]
+
+
+def score_held_out(
+    split: Split,
+    model: Sam2,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> tuple[StackScores, ...]:
+    """Let the simulated annotator work on what was kept back.
+
+    A stack that has no suitable object is told in a warning, and left out.
+
+    Parameters
+    ----------
+    split : Split
+        What was kept back.
+    model : Sam2
+        In eval mode.
+    progress : callable, optional
+        Called as ``progress(name, done, total)``.
+    """
+    predictor = VideoPredictor(model, PredictorOptions())
+    scores = []
+    for stack in split.held_out:
+        name = stack.pair.name
+
+        def tell(done: int, total: int, name: str = name) -> None:
+            if progress is not None:
+                progress(name, done, total)
+
+        frames, labels = stack.open()
+        try:
+            found = evaluate_stack(
+                predictor,
+                frames,
+                labels,
+                protocol=_PROTOCOL,
+                object_ids=stack.ids if split.by_object else (),
+                contrast=stack.contrast,
+                name=name,
+                progress=tell,
+            )
+        except ImageError as error:
+            _log.warning("%s is not scored: %s", name, error)
+            continue
+        ious = tuple(found.mean_iou(count) for count in INTERACTIONS)
+        scores.append(StackScores(name, len(found.model.objects), ious))
+    return tuple(scores)
+
+
+def mean_score(scores: Sequence[StackScores], interactions: int) -> float:
+    """Return the mean IoU over all objects of some stacks, at least one.
+
+    `interactions` is one of `INTERACTIONS`.
+    """
+    index = INTERACTIONS.index(interactions)
+    total = sum(one.mean_iou[index] * one.objects for one in scores)
+    return float(total / sum(one.objects for one in scores))
+
+
+def write_scores(
+    path: Path, before: Sequence[StackScores], after: Sequence[StackScores]
+) -> None:
+    """Write scores as JSON, those after training as far as there are any."""
+    later = {one.name: one.mean_iou for one in after}
+    rows = [
+        {
+            "name": one.name,
+            "objects": one.objects,
+            "before": one.mean_iou,
+            "after": later.get(one.name),
+        }
+        for one in before
+    ]
+    text = {"measure": "mean IoU", "interactions": INTERACTIONS, "stacks": rows}
+    write_text(path, json.dumps(text, indent=2) + "\n")
+
+
+def read_scores(path: Path) -> tuple[StackScores, ...]:
+    """Return the scores before training that `write_scores` wrote."""
+    rows = json.loads(path.read_text(encoding="utf-8"))["stacks"]
+    return tuple(
+        StackScores(row["name"], row["objects"], tuple(row["before"])) for row in rows
+    )
