@@ -98,3 +98,27 @@ def passes(
         return plans
     again = frozenset(track.object_id for track in tracks)
     return [PassPlan(plan.backward, both, again) for plan in plans]
+
+
+def count_due(
+    tracks: Iterable[ObjectTrack],
+    direction: Direction,
+    frames: tuple[int, int],
+    *,
+    every_frame: bool,
+) -> int:
+    """Count the frames that the passes of a call are going to track.
+
+    0 means that nothing is missing or stale in that direction, and that a call would
+    track everything again.
+    """
+    tracks = list(tracks)
+    plans = passes(tracks, direction, frames, every_frame=every_frame)
+    if any(plan.again for plan in plans):
+        return 0
+    first, last = frames
+    return sum(
+        any(plan.tracks(track, frame) for track in tracks)
+        for plan in plans
+        for frame in range(first, last + 1)
+    )

@@ -2,37 +2,70 @@
 
 from __future__ import annotations
 
+import time
+import weakref
+from bisect import bisect_left
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from napari.layers import Image
 from psygnal import Signal
 
+from napari_sam2.data.contrast import estimate_contrast
+from napari_sam2.errors import Sam2Error
+from napari_sam2.inference.options import PredictorOptions
+from napari_sam2.ui.export import export_of
+from napari_sam2.ui.frames import layer_frames
+from napari_sam2.ui.jobs import Job, WorkerLane
+from napari_sam2.ui.labels_source import labels_source
+from napari_sam2.ui.models import (
+    ModelLoader,
+    default_request,
+    make_predictor,
+    model_choices,
+)
+from napari_sam2.ui.object_table import ObjectTable, next_doubtful
+from napari_sam2.ui.propagation import Propagation, Span
 from napari_sam2.ui.records import (
     Activity,
-    AxesChoice,
-    ImageFacts,
+    Mark,
     Message,
-    ModelChoice,
-    ModelRequest,
+    ModelStage,
     ModelStatus,
-    ObjectRow,
-    Progress,
-    Timeline,
-    TimelineColumn,
+    Severity,
     Tool,
 )
+from napari_sam2.ui.tools import Tools
+from napari_sam2.ui.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
-    import numpy as np
     from napari.components import ViewerModel
     from napari.layers import Labels, Layer
+    from napari.utils.events import Event
     from numpy.typing import NDArray
 
-    from napari_sam2.inference.options import PredictorOptions
     from napari_sam2.inference.schedule import Direction
+    from napari_sam2.ui.engine import Engine, FrameAnswer, Predictor
+    from napari_sam2.ui.frames import LayerFrames
     from napari_sam2.ui.jobs import Lane
+    from napari_sam2.ui.models import MakePredictor
+    from napari_sam2.ui.records import (
+        AxesChoice,
+        ImageFacts,
+        ModelChoice,
+        ModelRequest,
+        ObjectRow,
+        Progress,
+        Timeline,
+    )
+
+_PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+_SHOW_SECONDS = 0.1  # at least between two answers that make the window draw
+_CONTROLLERS: weakref.WeakKeyDictionary[ViewerModel, Controller]
+_CONTROLLERS = weakref.WeakKeyDictionary()
 
 
 class Controller:
@@ -48,9 +81,9 @@ class Controller:
         Where layers are read and shown.
     lane : Lane, optional
         Runs what touches session and network; napari's thread workers by default.
-    loading : Lane, optional
-        Runs what loads and downloads models, beside the other.
-    make_predictor : callable, optional
+    beside : Lane, optional
+        Runs what has nothing to do with the session: loading models, writing files.
+    make : callable, optional
         ``(request, options, progress) -> VideoPredictor``; a test gives its own.
 
     Attributes
@@ -97,16 +130,42 @@ class Controller:
     negative_changed = Signal(bool)
     frame_changed = Signal(int)
     preview_ready = Signal(object)
+    doubt_below = 0.5  # confidence
 
     def __init__(
         self,
         viewer: ViewerModel,
         *,
         lane: Lane | None = None,
-        loading: Lane | None = None,
-        make_predictor: object = None,
+        beside: Lane | None = None,
+        make: MakePredictor = make_predictor,
     ) -> None:
-        raise NotImplementedError
+        self._viewer = weakref.proxy(viewer)
+        self._lane = WorkerLane() if lane is None else lane
+        self._beside = WorkerLane() if beside is None else beside
+        self._loader = ModelLoader(self._beside, make, PredictorOptions())
+        self._work: Workspace | None = None
+        self._aside: dict[object, Workspace] = {}
+        self._run: Propagation | None = None
+        self._rest: Span | None = None
+        self._activity = Activity.IDLE
+        self._exports = 0
+        self._frame = 0
+        self._follow = False
+        self._followed = 0.0
+        self._told = 0.0
+        self._tools = Tools(self._viewer)
+        self._loader.changed.connect(self._on_model)
+        self._loader.message.connect(self._on_message)
+        self._loader.loaded.connect(self._take_predictor)
+        self._tools.changed.connect(self._on_tool)
+        self._tools.message.connect(self._on_message)
+        self._viewer.layers.events.inserted.connect(self._on_inserted)
+        self._viewer.layers.events.removed.connect(self._on_removed)
+        self._viewer.dims.events.point.connect(self._on_slider)
+        for layer in self._viewer.layers:
+            layer.events.name.connect(self._on_name)
+        weakref.finalize(viewer, _close_lanes, self._lane, self._beside)
 
     @classmethod
     def of(cls, viewer: ViewerModel) -> Controller:
@@ -114,20 +173,37 @@ class Controller:
 
         A widget that is closed and opened again finds everything as it was.
         """
-        raise NotImplementedError
+        viewer = getattr(viewer, "__wrapped__", viewer)
+        found = _CONTROLLERS.get(viewer)
+        if found is None:
+            found = _CONTROLLERS[viewer] = cls(viewer)
+        return found
 
     def close(self) -> None:
         """Stop all work and let the layers go; they stay in the viewer."""
-
-    # Image
+        self._drop_run()
+        self._lane.close()
+        self._beside.close()
+        for work in (self._work, *self._aside.values()):
+            if work is not None:
+                self._disconnect(work)
+                work.close()
+        self._work, self._aside = None, {}
+        self._tools.close()
+        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self._viewer.dims.events.point.disconnect(self._on_slider)
+        for found in [v for v, c in _CONTROLLERS.items() if c is self]:
+            del _CONTROLLERS[found]
 
     def images(self) -> tuple[Layer, ...]:
         """Return the image layers that can be chosen, the topmost last."""
-        raise NotImplementedError
+        return tuple(layer for layer in self._viewer.layers if isinstance(layer, Image))
 
     @property
     def image(self) -> Layer | None:
         """The image layer in work."""
+        return None if self._work is None else self._work.frames.layer
 
     def set_image(self, layer: Layer | None, axes: AxesChoice | None = None) -> None:
         """Work on an image layer, with its axes recognised unless they are given.
@@ -135,36 +211,79 @@ class Controller:
         Objects of another image, or of other axes, are put aside: their Labels layer
         stays.
         """
+        if layer is None:
+            self._put_aside()
+            self.image_changed.emit()
+            return
+        try:
+            frames = layer_frames(layer, axes)
+            work = self._workspace(frames)
+        except Sam2Error as error:
+            self._say(str(error), Severity.ERROR)
+            return
+        if work is not self._work:
+            self._put_aside()
+            self._work = work
+            self._connect(work)
+        self._drop_run()
+        self._rest = None
+        work.attach()
+        self._tools.work = work
+        if self._loader.predictor is not None:
+            work.start(self._loader.predictor)
+        self._frame = frames.current_frame(self._viewer)
+        self.image_changed.emit()
+        self.objects_changed.emit(None)
+        self.timeline_changed.emit(None)
+        self.selection_changed.emit(work.selected)
+        self.frame_changed.emit(self._frame)
 
     @property
     def axes(self) -> AxesChoice | None:
         """How the image is seen; change it with ``set_image(image, replace(axes))``."""
+        return None if self._work is None else self._work.frames.choice
 
     @property
     def facts(self) -> ImageFacts | None:
         """What is known of the image."""
+        return None if self._work is None else self._work.frames.facts()
 
     def request_preview(self) -> None:
         """Ask for what the network sees of the frame on screen."""
+        work = self._work
+        if work is None:
+            return
+        frames, frame = work.frames, self.frame
+        self._beside.submit(
+            Job(
+                lambda _report: preview(frames, frame),
+                self.preview_ready.emit,
+                lambda error: self._say(str(error), Severity.ERROR),
+                key="preview",
+            )
+        )
 
     @property
     def frame(self) -> int:
         """The frame on screen, 0 without an image."""
-        raise NotImplementedError
+        return self._frame if self._work is not None else 0
 
     def go_to(self, frame: int, object_id: int | None = None) -> None:
         """Show a frame, and make an object the current one."""
-
-    # Model
+        if self._work is None:
+            return
+        self._work.frames.show(self._viewer, frame)
+        if object_id is not None:
+            self._work.select(object_id)
 
     def models(self) -> tuple[ModelChoice, ...]:
         """Return the models that go by name, those that are ready first."""
-        raise NotImplementedError
+        return model_choices()
 
     @property
     def model(self) -> ModelStatus:
         """The model in use, or on its way."""
-        raise NotImplementedError
+        return self._loader.status
 
     def load_model(self, request: ModelRequest | None = None) -> None:
         """Load a model in the background, downloading it if need be.
@@ -172,89 +291,134 @@ class Controller:
         Until it is there the one before stays in use. Prompts and approved frames
         are kept; what was tracked is to be tracked again. None: the default model.
         """
+        wanted = default_request() if request is None else request
+        if wanted is None:
+            self._say("No model is on this computer yet: choose one to download.")
+        else:
+            self._loader.load(wanted)
 
     def cancel_loading(self) -> None:
         """Stop a download; the next one goes on from there."""
+        self._loader.cancel()
 
     @property
     def options(self) -> PredictorOptions:
         """How prompts, memories and masks are treated."""
-        raise NotImplementedError
+        return self._loader.options
 
     def set_options(self, options: PredictorOptions) -> None:
         """Treat them otherwise from now on; prompts and approved frames are kept."""
-
-    # Objects
+        if options != self._loader.options:
+            self._loader.set_options(options)
 
     @property
     def objects(self) -> tuple[ObjectRow, ...]:
         """The rows of the table."""
-        raise NotImplementedError
+        work = self._work
+        return () if work is None else work.table.rows(work.result.color)
 
     def row(self, object_id: int) -> ObjectRow | None:
         """Return one row of the table."""
+        work = self._work
+        if work is None or object_id not in work.table:
+            return None
+        return work.table.rows(work.result.color, [object_id])[0]
 
     @property
     def timeline(self) -> Timeline:
         """Confidence and marks of all objects on all frames."""
-        raise NotImplementedError
+        if self._work is None:
+            return ObjectTable(0).timeline()
+        return self._work.table.timeline()
 
     @property
     def selected(self) -> int:
         """The current object, to which prompts go; it need not exist yet."""
-        raise NotImplementedError
+        return 1 if self._work is None else self._work.selected
 
     def new_object(self) -> int:
         """Make a fresh id the current object; it exists with its first prompt."""
-        raise NotImplementedError
+        return 1 if self._work is None else self._work.new_object()
 
     def select_object(self, object_id: int) -> None:
         """Make an object the current one, in the Labels layer too."""
+        if self._work is not None and object_id > 0:
+            self._work.select(object_id)
 
     def next_object(self) -> None:
         """Make the next object of the table the current one."""
+        self._step_object(1)
 
     def previous_object(self) -> None:
         """Make the object before in the table the current one."""
+        self._step_object(-1)
 
     def rename(self, object_id: int, name: str) -> None:
         """Name an object."""
+        if self._work is not None and object_id in self._work.table:
+            self._work.table.rename(object_id, name)
+            self.objects_changed.emit((object_id,))
 
     def set_category(self, object_id: int, category: str) -> None:
         """Give an object a class."""
+        if self._work is not None and object_id in self._work.table:
+            self._work.table.set_category(object_id, category)
+            self.objects_changed.emit((object_id,))
 
     def set_visible(self, object_ids: Iterable[int], visible: bool) -> None:
         """Show or hide objects; their labels stay what they are."""
+        if self._work is not None:
+            self._work.table.set_visible(self._existing(object_ids), visible)
+            self._work.update_look()
 
     def set_locked(self, object_ids: Iterable[int], locked: bool) -> None:
         """Protect objects from every change, or let them change again."""
+        if self._work is not None:
+            self._work.table.set_locked(self._existing(object_ids), locked)
+            self._work.update_look()
 
     def delete_objects(self, object_ids: Iterable[int]) -> None:
         """Delete objects with their prompts and labels; locked ones stay."""
+        if self._work is None:
+            return
+        ids = self._existing(object_ids)
+        locked = self._work.table.locked().intersection(ids)
+        if locked:
+            names = ", ".join(map(str, sorted(locked)))
+            self._say(f"Locked and therefore kept: {names}.")
+        self._work.delete(ids)
 
     def rerun(self, object_ids: Iterable[int]) -> None:
         """Track objects anew, from all their prompts in both directions."""
-
-    # Prompts
+        if self._work is not None:
+            whole = (0, self._work.frames.num_frames - 1)
+            self.propagate("both", whole, self._existing(object_ids))
 
     @property
     def tool(self) -> Tool:
         """How the next prompt is given."""
-        raise NotImplementedError
+        return self._tools.tool
 
     def set_tool(self, tool: Tool) -> None:
         """Select the layer and its mode in which the next prompt is given."""
+        self._tools.choose(tool)
 
     @property
     def negative(self) -> bool:
         """Whether the next click says "not this"; with Control held it does anyway."""
-        raise NotImplementedError
+        return self._work is not None and self._work.negative
 
     def set_negative(self, negative: bool) -> None:
         """Let the next clicks say "not this", or "this"."""
+        if self._work is not None and negative != self._work.negative:
+            self._work.set_negative(negative)
+            self.negative_changed.emit(negative)
 
     def add_point(self, y: float, x: float, *, positive: bool = True) -> None:
-        """Click on the frame on screen, in pixels of the image, for the current object."""
+        """Click on the frame on screen, at pixels of the image."""
+        if self._work is not None:
+            self._tools.flatten()
+            self._work.prompts.add_point(self.frame, y, x, positive=positive)
 
     def use_labels(self, layer: Labels, *, all_frames: bool = False) -> None:
         """Take all labels of a layer as mask prompts, under their own ids.
@@ -266,20 +430,35 @@ class Controller:
         all_frames : bool
             On every frame that has labels, or only on the one on screen.
         """
+        work = self._work
+        if work is None:
+            self._say("Choose an image first: the labels become prompts on it.")
+            return
+        try:
+            source = labels_source(layer, work.frames)
+        except Sam2Error as error:
+            self._say(str(error), Severity.ERROR)
+            return
+        every = all_frames and source.along_frames
+        work.use_labels(
+            source, range(work.frames.num_frames) if every else [self.frame]
+        )
 
     def clear_prompts(self, object_id: int | None = None) -> None:
         """Take back the prompts of the current object, or another, on this frame."""
-
-    # Propagation
+        if self._work is not None:
+            object_id = self._work.selected if object_id is None else object_id
+            self._work.clear_prompts(object_id, self.frame)
 
     @property
     def activity(self) -> Activity:
         """What goes on in the background."""
-        raise NotImplementedError
+        return self._activity
 
     @property
     def progress(self) -> Progress | None:
         """How far the propagation has come; None if there is none."""
+        return None if self._run is None else self._run.progress
 
     def propagate(
         self,
@@ -299,25 +478,44 @@ class Controller:
         object_ids : iterable of int, optional
             All but the locked ones if absent.
         """
+        work = self._work
+        if work is None or not self._ready(work):
+            return
+        locked = work.table.locked()
+        ids = None if object_ids is None else tuple(self._existing(object_ids))
+        if ids is not None and not set(ids) - locked:
+            self._say("These objects are locked: unlock them to track them.")
+            return
+        work.when_read(lambda: self._begin(Span(direction, frames, ids, locked)))
 
     def pause(self) -> None:
         """Let the propagation stand still after the frame in work."""
+        if self._run is not None and not self._run.paused:
+            self._run.pause(True)
+            self._update_activity()
 
     def resume(self) -> None:
         """Let it go on; after `cancel`, go on with what is missing."""
+        if self._run is not None:
+            if self._run.paused:
+                self._run.pause(False)
+                self._update_activity()
+        elif self._rest is not None and self._work is not None:
+            self._begin(self._rest)
 
     def cancel(self) -> None:
         """End the propagation after the frame in work; what is done is kept."""
+        if self._run is not None:
+            self._run.cancel()
 
     @property
     def follow(self) -> bool:
         """Whether the viewer goes along with the frames as they are computed."""
-        raise NotImplementedError
+        return self._follow
 
     def set_follow(self, follow: bool) -> None:
         """Let the viewer go along with the frames, or stay."""
-
-    # Review
+        self._follow = follow
 
     def approve(
         self,
@@ -335,12 +533,23 @@ class Controller:
         object_ids : iterable of int, optional
             The current object if absent.
         """
+        if self._work is not None:
+            self._work.approve(self._frames(first, last), self._ids(object_ids))
 
     def approve_span(self) -> None:
         """Approve the frames around this one, up to the next anchors on both sides.
 
         Anchors are the current object's prompted and approved frames.
         """
+        work, frame = self._work, self.frame
+        if work is None or work.selected not in work.table:
+            return
+        anchors = work.table.frames_marked(work.selected, Mark.PROMPTED | Mark.APPROVED)
+        before = [a for a in anchors if a < frame]
+        after = [a for a in anchors if a > frame]
+        first = before[-1] + 1 if before else 0
+        last = after[0] - 1 if after else work.frames.num_frames - 1
+        work.approve(range(first, last + 1), [work.selected])
 
     def unapprove(
         self,
@@ -349,6 +558,8 @@ class Controller:
         object_ids: Iterable[int] | None = None,
     ) -> None:
         """Take approvals back; see `approve` for the parameters."""
+        if self._work is not None:
+            self._work.unapprove(self._frames(first, last), self._ids(object_ids))
 
     def next_doubtful(self, *, worst: bool = False) -> None:
         """Go to the next frame of low confidence, or to the lowest of all.
@@ -356,16 +567,313 @@ class Controller:
         Frames that follow each other count as one, shown at its lowest; prompted
         and approved frames, and hidden and locked objects, are left out.
         """
-
-    # Result
+        work = self._work
+        if work is None:
+            return
+        left_out = work.table.hidden() | work.table.locked()
+        found = next_doubtful(
+            work.table.timeline(),
+            set(work.table.object_ids) - left_out,
+            frame=self.frame,
+            object_id=work.selected,
+            below=self.doubt_below,
+            worst=worst,
+        )
+        if found is None:
+            self._say(f"No frame has a confidence below {self.doubt_below:.0%}.")
+        else:
+            self.go_to(*found)
 
     @property
     def labels_layer(self) -> Labels | None:
         """The layer of the result."""
+        return None if self._work is None else self._work.result.layer
 
     def labels(self) -> NDArray[np.unsignedinteger]:
         """Return the result ``(T, H, W)``, a view."""
-        raise NotImplementedError
+        if self._work is None:
+            return np.zeros((0, 0, 0), np.uint16)
+        return self._work.result.stack
 
     def export(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the result in the background: ``.tif`` (OME-TIFF) or ``.zarr``."""
+        work = self._work
+        if work is None:
+            self._say("There is nothing to export yet.")
+            return
+        task = export_of(
+            work.result.stack, work.frames, Path(path), overwrite=overwrite
+        )
+        self._exports += 1
+        self._update_activity()
+
+        def over(text: str, severity: Severity) -> None:
+            self._exports -= 1
+            self._update_activity()
+            self._say(text, severity)
+
+        self._beside.submit(
+            Job(
+                lambda _report: task.write(),
+                lambda written: over(f"Written: {written}.", Severity.INFO),
+                lambda error: over(str(error), Severity.ERROR),
+                abandoned=lambda: over("The export failed.", Severity.ERROR),
+            )
+        )
+
+    def _workspace(self, frames: LayerFrames) -> Workspace:
+        """Return what belongs to these frames: in work, put aside, or new."""
+        work = self._work
+        if work is not None and work.frames.key == frames.key:
+            work.frames = frames
+            return work
+        found = self._aside.pop(frames.key, None)
+        if found is None:
+            return Workspace(self._viewer, frames, self._lane)
+        found.frames = frames
+        return found
+
+    def _put_aside(self) -> None:
+        """Let the image in work go, to be found again."""
+        work = self._work
+        if work is None:
+            return
+        self._drop_run()
+        self._disconnect(work)
+        work.stop()
+        self._aside[work.frames.key] = work
+        self._work = None
+        self._tools.work = None
+        self._update_activity()
+
+    def _connect(self, work: Workspace) -> None:
+        work.rows_changed.connect(self._on_rows)
+        work.frame_changed.connect(self._on_frame)
+        work.selection_changed.connect(self._on_selected)
+        work.jobs_changed.connect(self._update_activity)
+        work.message.connect(self._on_message)
+        for name in _PLACE:
+            getattr(work.frames.layer.events, name).connect(self._on_moved)
+        work.frames.layer.events.data.connect(self._on_data)
+
+    def _disconnect(self, work: Workspace) -> None:
+        work.rows_changed.disconnect(self._on_rows)
+        work.frame_changed.disconnect(self._on_frame)
+        work.selection_changed.disconnect(self._on_selected)
+        work.jobs_changed.disconnect(self._update_activity)
+        work.message.disconnect(self._on_message)
+        for name in _PLACE:
+            getattr(work.frames.layer.events, name).disconnect(self._on_moved)
+        work.frames.layer.events.data.disconnect(self._on_data)
+
+    def _take_predictor(self, predictor: Predictor) -> None:
+        """Start a session with a model that was loaded."""
+        self._drop_run()
+        self._rest = None
+        if self._work is not None:
+            self._work.start(predictor)
+
+    def _ready(self, work: Workspace) -> bool:
+        """Say why nothing can be propagated, if so."""
+        if self._run is not None:
+            self._say("A propagation is under way: cancel it, or wait for its end.")
+        elif self._loader.predictor is None:
+            stage = self._loader.status.stage
+            loading = stage in (ModelStage.LOADING, ModelStage.DOWNLOADING)
+            self._say(
+                "The model is still being loaded: try again in a moment."
+                if loading
+                else "Load a model first."
+            )
+        elif not len(work.table):
+            self._say("There is nothing to propagate: click on an object first.")
+        else:
+            return True
+        return False
+
+    def _begin(self, span: Span) -> None:
+        """Start a propagation."""
+        work = self._work
+        if work is None or self._run is not None:
+            return
+        if work.engine is None:
+            self._say("The image is still being read: try again in a moment.")
+            return
+        engine = work.engine
+        self._rest = None
+        self._run = Propagation(
+            span,
+            arrived=lambda answer: self._arrive(work, engine, answer),
+            progressed=self.progress_changed.emit,
+            ended=self._end_run,
+        )
+        self._run.start(self._lane, engine)
+        self._update_activity()
+
+    def _arrive(self, work: Workspace, engine: Engine, answer: FrameAnswer) -> None:
+        """Take a frame of the propagation in."""
+        work.take_frame(engine, answer)
+        now = time.monotonic()
+        if self._follow and now - self._followed >= _SHOW_SECONDS:
+            self._followed = now
+            work.frames.show(self._viewer, answer.frame)
+
+    def _end_run(self, run: Propagation, error: Sam2Error | None) -> None:
+        """Tell that a propagation is over, unless another has taken its place."""
+        if run is not self._run:
+            return
+        self._run = None
+        if run.cancelled:
+            self._rest = run.span.rest_after(run.last_frame)
+        if error is not None:
+            self._say(str(error), Severity.ERROR)
+        if self._work is not None:
+            self._work.result.refresh(now=True)
+        self.progress_changed.emit(None)
+        self.objects_changed.emit(None)
+        self.timeline_changed.emit(None)
+        self._update_activity()
+
+    def _drop_run(self) -> None:
+        """End a propagation whose session goes."""
+        if self._run is not None:
+            run, self._run = self._run, None
+            run.cancel()
+            self.progress_changed.emit(None)
+            self._update_activity()
+
+    def _update_activity(self) -> None:
+        if self._run is not None:
+            now = Activity.PAUSED if self._run.paused else Activity.PROPAGATING
+        elif self._exports:
+            now = Activity.EXPORTING
+        elif self._work is not None and self._work.busy:
+            now = Activity.PREVIEW
+        else:
+            now = Activity.IDLE
+        if now != self._activity:
+            self._activity = now
+            self.activity_changed.emit(now)
+
+    def _step_object(self, step: int) -> None:
+        """Select the object so many rows on, around the ends."""
+        work = self._work
+        if work is None or not len(work.table):
+            return
+        ids = work.table.object_ids
+        at = bisect_left(ids, work.selected)
+        there = at < len(ids) and ids[at] == work.selected
+        at += step if there or step < 0 else 0
+        work.select(ids[at % len(ids)])
+
+    def _existing(self, object_ids: Iterable[int]) -> list[int]:
+        work = self._work
+        return [] if work is None else [i for i in object_ids if i in work.table]
+
+    def _ids(self, object_ids: Iterable[int] | None) -> list[int]:
+        return self._existing([self.selected] if object_ids is None else object_ids)
+
+    def _frames(self, first: int | None, last: int | None) -> range:
+        """Return a range of frames, the one on screen where an end is absent."""
+        first = self.frame if first is None else first
+        last = first if last is None else last
+        return range(min(first, last), max(first, last) + 1)
+
+    # psygnal takes a signal's emit that is connected for one of Qt's, and calls it.
+
+    def _on_message(self, message: Message) -> None:
+        self.message.emit(message)
+
+    def _on_model(self, status: ModelStatus) -> None:
+        self.model_changed.emit(status)
+
+    def _on_tool(self, tool: Tool) -> None:
+        self.tool_changed.emit(tool)
+
+    def _on_selected(self, object_id: int) -> None:
+        self.selection_changed.emit(object_id)
+
+    def _on_rows(self, object_ids: tuple[int, ...] | None) -> None:
+        self.objects_changed.emit(object_ids)
+        self.timeline_changed.emit(None)
+        if self._run is not None:
+            self.progress_changed.emit(self._run.progress)
+
+    def _on_frame(self, frame: int) -> None:
+        """Pass a frame on, and now and then the rows that it changed."""
+        work = self._work
+        if work is None:
+            return
+        self.timeline_changed.emit(work.table.column(frame))
+        now = time.monotonic()
+        if now - self._told >= _SHOW_SECONDS:
+            self._told = now
+            self.objects_changed.emit(work.table.object_ids)
+
+    def _on_slider(self, _event: object = None) -> None:
+        if self._work is None or self._work.frames.layer not in self._viewer.layers:
+            return
+        frame = self._work.frames.current_frame(self._viewer)
+        if frame != self._frame:
+            self._frame = frame
+            self.frame_changed.emit(frame)
+
+    def _on_inserted(self, event: Event) -> None:
+        event.value.events.name.connect(self._on_name)
+        self.images_changed.emit()
+
+    def _on_removed(self, event: Event) -> None:
+        """Stop work on an image layer that is gone; labels stay."""
+        layer = event.value
+        layer.events.name.disconnect(self._on_name)
+        for key in [k for k, w in self._aside.items() if w.frames.layer is layer]:
+            self._aside.pop(key).close()
+        if self._work is not None and self._work.frames.layer is layer:
+            work, self._work = self._work, None
+            self._drop_run()
+            self._disconnect(work)
+            work.close()
+            self._tools.work = None
+            self._say(
+                f"The image {layer.name!r} was removed: work on it has ended, its "
+                "labels stay."
+            )
+            self._update_activity()
+            self.image_changed.emit()
+            self.objects_changed.emit(None)
+            self.timeline_changed.emit(None)
+        self.images_changed.emit()
+
+    def _on_name(self, _event: Event) -> None:
+        self.images_changed.emit()
+
+    def _on_moved(self, _event: Event) -> None:
+        if self._work is not None:
+            self._work.move()
+
+    def _on_data(self, _event: Event) -> None:
+        """Begin anew when the image layer was given another image."""
+        work = self._work
+        if work is None:
+            return
+        layer, choice = work.frames.layer, work.frames.choice
+        self._put_aside()
+        self._aside.pop(work.frames.key).close()
+        same = layer.ndim == len(choice.axes)
+        self.set_image(layer, choice if same else None)
+
+    def _say(self, text: str, severity: Severity = Severity.WARNING) -> None:
+        self.message.emit(Message(text, severity))
+
+
+def preview(frames: LayerFrames, frame: int) -> NDArray[np.uint8]:
+    """Return a frame as the network sees it, ``(H, W, 3)`` uint8."""
+    contrast = frames.contrast or estimate_contrast(frames.source)
+    pixels = contrast.apply(frames.source[frame])
+    seen: NDArray[np.uint8] = (pixels * 255 + 0.5).astype(np.uint8)
+    return seen
+
+
+def _close_lanes(*lanes: Lane) -> None:
+    for lane in lanes:
+        lane.close()

@@ -1,49 +1,84 @@
-"""Asks where to write the labels."""
+"""Writing the result to a file that other programs read."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFileDialog, QMessageBox
+from napari_sam2.data.labels import LabelWriter
 
 if TYPE_CHECKING:
-    from qtpy.QtWidgets import QWidget
+    from pathlib import Path
 
-    from napari_sam2.ui.controller import Controller
+    import numpy as np
+    from numpy.typing import NDArray
 
-_FILTERS = {"TIFF for Fiji, OME (*.tif)": ".tif", "OME-Zarr (*.zarr)": ".zarr"}
-_WRITTEN = (".tif", ".tiff", ".zarr")
+    from napari_sam2.ui.frames import LayerFrames
 
 
-def ask_and_export(controller: Controller, parent: QWidget) -> None:
-    """Ask for a file and write the labels there, in the background."""
-    image = controller.image
-    proposal = "labels.tif" if image is None else f"{image.name} labels.tif"
-    chosen, kind = QFileDialog.getSaveFileName(
-        parent, "Save labels", proposal, ";;".join(_FILTERS)
+@dataclass(frozen=True, slots=True, eq=False)
+class Export:
+    """Labels on their way to a file.
+
+    Attributes
+    ----------
+    path : Path
+        ``.tif`` (OME-TIFF) or ``.zarr`` (OME-Zarr).
+    labels : ndarray
+        ``(T, H, W)``.
+    axes : str
+        ``"ZYX"`` or ``"TYX"``.
+    scale, units : tuple
+        Physical size of a step along the axes, and its unit or None.
+    overwrite : bool
+        Replace what has that name.
+    """
+
+    path: Path
+    labels: NDArray[np.unsignedinteger] = field(repr=False)
+    axes: str
+    scale: tuple[float, float, float]
+    units: tuple[str | None, str | None, str | None]
+    overwrite: bool
+
+    def write(self) -> Path:
+        """Write the file, frame by frame; return its path.
+
+        Raises
+        ------
+        ImageError
+            If it exists, cannot be written, or its name ends otherwise.
+        """
+        frames, height, width = self.labels.shape
+        highest = max(int(frame.max(initial=0)) for frame in self.labels)
+        with LabelWriter.open(
+            self.path,
+            shape=(frames, height, width),
+            max_id=highest,
+            axes=self.axes,
+            scale=self.scale,
+            units=self.units,
+            overwrite=self.overwrite,
+        ) as writer:
+            for number in range(frames):
+                writer.write(number, self.labels[number])
+        return self.path
+
+
+def export_of(
+    labels: NDArray[np.unsignedinteger],
+    frames: LayerFrames,
+    path: Path,
+    *,
+    overwrite: bool,
+) -> Export:
+    """Describe the export of labels ``(T, H, W)`` that lie on frames."""
+    scale, units = frames.source.scale, frames.source.units
+    return Export(
+        path,
+        labels,
+        frames.source.axes,
+        (scale[0], scale[1], scale[2]),
+        (units[0], units[1], units[2]),
+        overwrite,
     )
-    if not chosen:
-        return
-    path = with_suffix(Path(chosen), _FILTERS.get(kind, ".tif"))
-    # The dialog asked about a file of the name that was typed, but not about a
-    # folder, nor about a name that got its suffix here.
-    asked = path == Path(chosen) and path.is_file()
-    if path.exists() and not asked and not _confirmed(path, parent):
-        return
-    controller.export(path, overwrite=path.exists())
-
-
-def with_suffix(path: Path, suffix: str) -> Path:
-    """Return the path with a suffix that can be written, if it has none."""
-    if path.suffix.lower() in _WRITTEN:
-        return path
-    return path.with_name(path.name + suffix)
-
-
-def _confirmed(path: Path, parent: QWidget) -> bool:
-    """Ask whether what is there may be replaced."""
-    answer = QMessageBox.question(
-        parent, "Save labels", f"{path.name} exists already. Replace it?"
-    )
-    return bool(answer == QMessageBox.StandardButton.Yes)

@@ -1,0 +1,221 @@
+"""Which models can be chosen, and the one that is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_sam2.checkpoints import (
+    default_model,
+    find_model,
+    is_downloaded,
+    registered_models,
+)
+from napari_sam2.errors import CheckpointError, ConfigError, Sam2Error
+from napari_sam2.ui.jobs import Job
+from napari_sam2.ui.records import (
+    Message,
+    ModelChoice,
+    ModelRequest,
+    ModelStage,
+    ModelStatus,
+    Severity,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_sam2.checkpoints import RegisteredModel
+    from napari_sam2.inference.options import PredictorOptions
+    from napari_sam2.ui.engine import Predictor
+    from napari_sam2.ui.jobs import Lane
+
+    Bytes = Callable[[int, int | None], None]
+    MakePredictor = Callable[[ModelRequest, PredictorOptions, Bytes], Predictor]
+
+
+class _Cancelled(Sam2Error):
+    """The user does not want the download any more."""
+
+
+def model_choices() -> tuple[ModelChoice, ...]:
+    """Return the models with weights, those that are on this computer first."""
+    choices = [_choice(model) for model in registered_models() if model.has_weights]
+    return tuple(sorted(choices, key=lambda choice: not choice.ready))
+
+
+def default_request() -> ModelRequest | None:
+    """Return the model to begin with: one that is here; None if none is."""
+    ready = [choice.name for choice in model_choices() if choice.ready]
+    first = default_model().name
+    if not ready:
+        return None
+    return ModelRequest(first if first in ready else ready[0])
+
+
+def make_predictor(
+    request: ModelRequest, options: PredictorOptions, progress: Bytes
+) -> Predictor:
+    """Build a network and load its weights; takes seconds, and loads torch.
+
+    Raises
+    ------
+    ConfigError, CheckpointError
+        As `build_model`; also if there is not enough memory.
+    """
+    from napari_sam2.build import build_model
+    from napari_sam2.inference.predictor import VideoPredictor
+
+    try:
+        model = build_model(
+            request.config,
+            checkpoint=request.checkpoint,
+            device=request.device,
+            precision=request.precision,
+            overrides=request.overrides,
+            progress=progress,
+        )
+    except MemoryError as error:
+        raise ConfigError(
+            f"There is not enough memory for {_name(request)}: choose a smaller model, "
+            "or close what else uses it."
+        ) from error
+    except OSError as error:
+        raise CheckpointError(
+            f"{_name(request)} cannot be loaded: {error.strerror or error}."
+        ) from error
+    return VideoPredictor(model, options)
+
+
+class ModelLoader:
+    """Loads models in the background; the one before stays until the next is there.
+
+    Attributes
+    ----------
+    changed : Signal(ModelStatus)
+        It has come further.
+    loaded : Signal(Predictor)
+        It is there.
+    message : Signal(Message)
+        Why it did not come.
+    """
+
+    changed = Signal(ModelStatus)
+    loaded = Signal(object)
+    message = Signal(Message)
+
+    def __init__(
+        self, lane: Lane, make: MakePredictor, options: PredictorOptions
+    ) -> None:
+        self._lane = lane
+        self._make = make
+        self.options = options
+        self.predictor: Predictor | None = None
+        self.status = ModelStatus()
+        self._settled = ModelStatus()  # what is true when nothing is on its way
+        self._wanted: object = None
+
+    def load(self, request: ModelRequest) -> None:
+        """Load a model; a load under way is given up."""
+        token = self._wanted = object()
+        options = self.options
+
+        def work(report: Callable[[Any], None]) -> Predictor:
+            if self._wanted is not token:
+                raise _Cancelled
+
+            def progress(done: int, total: int | None) -> None:
+                if self._wanted is not token:
+                    raise _Cancelled
+                report((done, total or 0))
+
+            return self._make(request, options, progress)
+
+        def done(predictor: Predictor) -> None:
+            if self._wanted is token:
+                self._take(predictor, request)
+
+        def failed(error: Sam2Error) -> None:
+            if self._wanted is token:
+                self._fail(request, error)
+
+        def reported(count: tuple[int, int]) -> None:
+            if self._wanted is token:
+                self._downloaded(request, *count)
+
+        self._become(
+            ModelStatus(ModelStage.LOADING, request, f"Loading {_name(request)} ...")
+        )
+        self._lane.submit(
+            Job(work, done, failed, reported=reported, abandoned=self.cancel)
+        )
+
+    def cancel(self) -> None:
+        """Give up a load under way; the model before stays."""
+        if self.status.stage in (ModelStage.LOADING, ModelStage.DOWNLOADING):
+            self._wanted = None
+            self._become(self._settled)
+
+    def set_options(self, options: PredictorOptions) -> None:
+        """Let the model in use treat prompts, memories and masks otherwise."""
+        self.options = options
+        if self.predictor is not None:
+            # A predictor is a network and options, nothing else.
+            self.predictor = type(self.predictor)(self.predictor.model, options)
+            self.loaded.emit(self.predictor)
+
+    def _take(self, predictor: Predictor, request: ModelRequest) -> None:
+        if predictor.options != self.options:
+            predictor = type(predictor)(predictor.model, self.options)
+        self.predictor = predictor
+        text = f"{_name(request)} on {_device(predictor)}"
+        self._settled = ModelStatus(ModelStage.READY, request, text)
+        self._become(self._settled)
+        self.loaded.emit(predictor)
+
+    def _fail(self, request: ModelRequest, error: Sam2Error) -> None:
+        if self.predictor is None:
+            self._settled = ModelStatus(ModelStage.FAILED, request, str(error))
+        self._become(self._settled)
+        self.message.emit(Message(str(error), Severity.ERROR))
+
+    def _downloaded(self, request: ModelRequest, done: int, total: int) -> None:
+        stage = ModelStage.LOADING if done == total else ModelStage.DOWNLOADING
+        verb = "Loading" if done == total else "Downloading"
+        self._become(
+            ModelStatus(stage, request, f"{verb} {_name(request)} ...", done, total)
+        )
+
+    def _become(self, status: ModelStatus) -> None:
+        self.status = status
+        self.changed.emit(status)
+
+
+def bytes_to_download(request: ModelRequest) -> int:
+    """Return how much a request would download, 0 if nothing."""
+    if request.checkpoint != "auto" or Path(request.config).is_file():
+        return 0
+    return _choice(find_model(str(request.config))).bytes_to_download
+
+
+def _choice(model: RegisteredModel) -> ModelChoice:
+    ready = is_downloaded(model)
+    size = 0 if ready else model.size or 0
+    title = model.name if ready else f"{model.name} (download, {size / 1e6:,.0f} MB)"
+    return ModelChoice(model.name, title, ready, size)
+
+
+def _name(request: ModelRequest) -> str:
+    """Return what to call a model."""
+    path = Path(request.config)
+    name = path.stem if path.suffix in (".yaml", ".yml") else str(request.config)
+    own = request.checkpoint
+    if own is None:
+        return f"{name} without weights"
+    return name if own == "auto" else f"{name} ({Path(own).name})"
+
+
+def _device(predictor: Predictor) -> str:
+    return str(getattr(predictor.model, "device", "cpu"))

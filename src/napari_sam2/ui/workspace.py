@@ -1,0 +1,485 @@
+"""Everything about one image: its layers, objects, prompts, and session.
+
+All of it lives on the GUI thread but the `Engine`, which is only handed to jobs.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+
+from napari_sam2.errors import PromptError, Sam2Error
+from napari_sam2.ui.drawn import CroppedMask, Drawn
+from napari_sam2.ui.engine import Answer, FrameAnswer, start_engine
+from napari_sam2.ui.jobs import Job
+from napari_sam2.ui.labels_layer import ResultLayer
+from napari_sam2.ui.object_table import ObjectTable
+from napari_sam2.ui.prompt_layers import PromptLayers
+from napari_sam2.ui.records import Mark, Message, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from napari.components import ViewerModel
+    from numpy.typing import NDArray
+
+    from napari_sam2.inference.prompt import Prompt
+    from napari_sam2.ui.drawn import Where
+    from napari_sam2.ui.engine import Engine, Predictor
+    from napari_sam2.ui.frames import LayerFrames
+    from napari_sam2.ui.jobs import Lane
+    from napari_sam2.ui.labels_layer import BrushEdit
+    from napari_sam2.ui.labels_source import LabelsSource
+
+# Prompts of many objects on one frame go together, but a click need not wait for all.
+_TOGETHER = 16
+
+
+class Workspace:
+    """One image in work.
+
+    What is drawn is compared with what the session was told, and the difference is
+    sent: so moving, deleting and undoing need no code of their own, and a session can
+    be started anew at any time.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where the layers are.
+    frames : LayerFrames
+        The image.
+    lane : Lane
+        Where jobs run.
+
+    Attributes
+    ----------
+    rows_changed : Signal(tuple of int or None)
+        Objects that changed; None: any may have.
+    frame_changed : Signal(int)
+        A frame was computed.
+    selection_changed : Signal(int)
+        The current object.
+    jobs_changed : Signal()
+        Whether jobs wait may have changed; see `busy`.
+    message : Signal(Message)
+        A sentence for the user.
+    """
+
+    rows_changed = Signal(object)
+    frame_changed = Signal(int)
+    selection_changed = Signal(int)
+    jobs_changed = Signal()
+    message = Signal(Message)
+
+    def __init__(self, viewer: ViewerModel, frames: LayerFrames, lane: Lane) -> None:
+        self.frames = frames
+        self.table = ObjectTable(frames.num_frames)
+        self.selected = 1
+        self.negative = False
+        self.engine: Engine | None = None
+        self._lane = lane
+        self._starting: object = None
+        self._revision = 0
+        self._frame_revision: defaultdict[int, int] = defaultdict(int)
+        self._gone: dict[int, int] = {}  # deleted objects, with the revision
+        self._leftover: defaultdict[int, set[int]] = defaultdict(set)
+        self._masks: dict[Where, CroppedMask] = {}
+        self._sent: dict[Where, Drawn] = {}
+        self._open_jobs = 0
+        self._open_reads = 0
+        self._when_read: list[Callable[[], None]] = []
+        self.result = ResultLayer(
+            viewer,
+            frames,
+            edited=self._take_brush,
+            selected=self.select,
+            refused=self._warn,
+        )
+        self.prompts = PromptLayers(
+            viewer,
+            frames,
+            changed=self.sync,
+            refused=self._warn,
+            may_change=lambda object_id: object_id not in self.table.locked(),
+        )
+
+    @property
+    def busy(self) -> bool:
+        """Whether jobs wait or run, or a session is being started."""
+        return self._open_jobs > 0
+
+    def attach(self) -> None:
+        """Show the layers."""
+        self.result.attach()
+        self.prompts.attach()
+        self.select(self.selected)
+
+    def move(self) -> None:
+        """Let the layers lie where the image layer lies."""
+        self.result.move()
+        self.prompts.move()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self.stop()
+        self.result.close()
+        self.prompts.close()
+
+    def stop(self) -> None:
+        """Let the session go; `start` makes another."""
+        self._keep_leftover()
+        self.engine = None
+        self._starting = None
+
+    def start(self, predictor: Predictor) -> None:
+        """Start a session; prompts and approved frames come along."""
+        self._keep_leftover()
+        approved = {
+            i: self.table.frames_marked(i, Mark.APPROVED) for i in self.table.object_ids
+        }
+        self.engine = None
+        token = self._starting = object()
+        frames, contrast = self.frames.source, self.frames.contrast
+
+        def started(engine: Engine) -> None:
+            if self._starting is not token:
+                return
+            self.engine = engine
+            self._sent = {}
+            self.table.clear_results()
+            self.rows_changed.emit(None)
+            self.sync()
+            self._import_approved(approved)
+
+        self._submit(lambda: start_engine(predictor, frames, contrast), started)
+
+    def sync(self) -> None:
+        """Tell the session what was drawn, moved or removed since it was told last."""
+        wanted = self._wanted()
+        changed = {w for w in wanted if self._sent.get(w) != wanted[w]}
+        gone = self._sent.keys() - wanted.keys()
+        locked = self.table.locked()
+        known = len(self.table)
+        for object_id, _ in sorted(changed):
+            self.table.add(object_id)
+        if len(self.table) != known:
+            self.rows_changed.emit(None)
+        if self.engine is None:
+            return
+        by_frame: defaultdict[int, dict[int, Drawn | None]] = defaultdict(dict)
+        for object_id, frame in sorted(changed | gone):
+            if object_id in locked:
+                self._warn(f"Object {object_id} is locked: unlock it to change it.")
+                continue
+            by_frame[frame][object_id] = wanted.get((object_id, frame))
+        for frame, drawn in by_frame.items():
+            for object_id, one in drawn.items():
+                if one is None:
+                    self._sent.pop((object_id, frame), None)
+                    self._leftover[frame].discard(object_id)
+                else:
+                    self._sent[object_id, frame] = one
+            items = list(drawn.items())
+            for first in range(0, len(items), _TOGETHER):
+                self._send(frame, dict(items[first : first + _TOGETHER]))
+
+    def select(self, object_id: int) -> None:
+        """Make an object the current one."""
+        changed = object_id != self.selected
+        self.selected = object_id
+        self.result.select(object_id)
+        self.prompts.set_current(object_id, negative=self.negative)
+        if changed:
+            self.selection_changed.emit(object_id)
+
+    def set_negative(self, negative: bool) -> None:
+        """Let the next clicks lie beside the object, or on it."""
+        self.negative = negative
+        self.prompts.set_current(self.selected, negative=negative)
+
+    def new_object(self) -> int:
+        """Make a fresh id the current object."""
+        fresh = max(self.table.fresh_id(), max(self._gone, default=0) + 1)
+        self.select(fresh)
+        return fresh
+
+    def delete(self, object_ids: Iterable[int]) -> None:
+        """Delete objects but locked ones."""
+        locked = self.table.locked()
+        ids = [i for i in object_ids if i in self.table and i not in locked]
+        if not ids:
+            return
+        self.prompts.remove(ids)
+        for where in [w for w in self._masks if w[0] in ids]:
+            del self._masks[where]
+        for where in [w for w in self._sent if w[0] in ids]:
+            del self._sent[where]
+        leftover = {f for f, left in self._leftover.items() if left.intersection(ids)}
+        known = {f for i in ids for f in self.table.frames_known(i)} | leftover
+        self.table.remove(ids)
+        self._revision += 1
+        self._gone.update(dict.fromkeys(ids, self._revision))
+        self.rows_changed.emit(None)
+        revision, engine = self._revision, self.engine
+        if engine is None:
+            for frame in known:
+                self.result.erase(frame, ids)
+            self.result.refresh(now=True)
+            return
+        self._change(
+            lambda: engine.remove_objects(revision, ids), also_repaint=sorted(known)
+        )
+
+    def clear_prompts(self, object_id: int, frame: int) -> None:
+        """Take back what is drawn and painted for an object on a frame."""
+        if object_id in self.table.locked():
+            self._warn(f"Object {object_id} is locked: unlock it to change it.")
+            return
+        self.prompts.remove([object_id], frame)
+        self._masks.pop((object_id, frame), None)
+        self.sync()
+
+    def use_labels(self, source: LabelsSource, frames: Iterable[int]) -> None:
+        """Take the labels of another layer on frames as mask prompts."""
+        locked = self.table.locked()
+        found: list[int] = []
+        pending = list(frames)
+        self._open_reads += len(pending)
+
+        def taken(frame: int, masks: dict[int, CroppedMask]) -> None:
+            for object_id, mask in masks.items():
+                if object_id not in locked:
+                    self._masks[object_id, frame] = mask
+            self.prompts.remove(masks, frame)
+            found.extend(masks)
+            self.sync()
+            ended()
+
+        def ended() -> None:
+            self._open_reads -= 1
+            pending.pop()
+            if not pending and not found:
+                self._warn(f"{source.name!r} has no labels on these frames.")
+            if not self._open_reads:
+                waiting, self._when_read = self._when_read, []
+                for call in waiting:
+                    call()
+
+        for frame in tuple(pending):
+            self._submit(
+                lambda frame=frame: _crop_labels(source.read(frame)),
+                lambda masks, frame=frame: taken(frame, masks),
+                ended,
+            )
+
+    def when_read(self, call: Callable[[], None]) -> None:
+        """Call once no labels are being read: at once, or later."""
+        if self._open_reads:
+            self._when_read.append(call)
+        else:
+            call()
+
+    def approve(self, frames: Iterable[int], object_ids: Iterable[int]) -> None:
+        """Approve masks of objects on frames."""
+        self._mark_frames("approve", frames, object_ids)
+
+    def unapprove(self, frames: Iterable[int], object_ids: Iterable[int]) -> None:
+        """Take approvals back."""
+        self._mark_frames("unapprove", frames, object_ids)
+
+    def take_frame(self, engine: Engine, answer: FrameAnswer) -> None:
+        """Take in and paint a frame that was computed, unless it is out of date."""
+        if engine is not self.engine:
+            return
+        frame = answer.frame
+        if answer.revision < self._frame_revision[frame]:
+            return
+        self.table.update_frame(answer)
+        left = self._leftover[frame]
+        left.difference_update(answer.object_ids)
+        labels = answer.labels
+        gone = [i for i, since in self._gone.items() if answer.revision < since]
+        if gone:
+            labels = np.where(np.isin(labels, gone), 0, labels).astype(labels.dtype)
+        self.result.attach()
+        self.result.paint(frame, labels, keep=left)
+        self.frame_changed.emit(frame)
+
+    def update_look(self) -> None:
+        """Show and lock objects as the table says."""
+        hidden = self.table.hidden()
+        self.result.set_hidden(hidden, self.table.object_ids)
+        self.result.set_locked(self.table.locked())
+        self.prompts.set_hidden(hidden)
+        self.rows_changed.emit(None)
+
+    def run(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        """Run work that does not change the session."""
+        self._submit(work, done)
+
+    def _wanted(self) -> dict[Where, Drawn]:
+        """Return what is drawn and painted."""
+        wanted = self.prompts.read()
+        for where, mask in self._masks.items():
+            drawn = wanted.get(where, Drawn())
+            wanted[where] = Drawn(
+                drawn.points, drawn.labels, drawn.box, drawn.outlines, mask
+            )
+        return wanted
+
+    def _send(self, frame: int, drawn: dict[int, Drawn | None]) -> None:
+        """Send changed prompts of a frame, in place of those that wait."""
+        engine = self.engine
+        assert engine is not None
+        self._revision += 1
+        revision, shape = self._revision, self.frames.frame_shape
+        self._frame_revision[frame] = revision
+
+        def work() -> Answer:
+            prompts: dict[int, Prompt | None] = {
+                i: None if one is None else one.prompt(shape)
+                for i, one in drawn.items()
+            }
+            return engine.set_prompts(revision, frame, prompts)
+
+        self._change(work, key=(id(engine), frame, *drawn))
+
+    def _mark_frames(
+        self, name: str, frames: Iterable[int], object_ids: Iterable[int]
+    ) -> None:
+        """Approve or unapprove."""
+        engine = self.engine
+        if engine is None:
+            self._warn("There is nothing to approve yet.")
+            return
+        self._revision += 1
+        revision = self._revision
+        where, ids = tuple(frames), tuple(object_ids)
+        self._change(lambda: getattr(engine, name)(revision, where, ids))
+
+    def _import_approved(self, approved: dict[int, list[int]]) -> None:
+        """Give a new session the frames that were approved in the one before."""
+        engine = self.engine
+        assert engine is not None
+        by_frame: defaultdict[int, list[int]] = defaultdict(list)
+        for object_id, frames in approved.items():
+            for frame in frames:
+                if (object_id, frame) not in self._sent:
+                    by_frame[frame].append(object_id)
+        for frame, ids in by_frame.items():
+            labels = self.result.stack[frame].copy()
+            self._revision += 1
+            self._change(
+                lambda r=self._revision, f=frame, a=labels, i=ids: engine.import_labels(
+                    r, f, a, i
+                )
+            )
+
+    def _keep_leftover(self) -> None:
+        """Note which labels on screen no longer belong to a session."""
+        for object_id in self.table.object_ids:
+            for frame in self.table.frames_known(object_id):
+                self._leftover[frame].add(object_id)
+
+    def _take_brush(self, edit: BrushEdit) -> None:
+        """Make what was painted the prompt of its objects, in place of earlier ones."""
+        for object_id in edit.object_ids:
+            where = (object_id, edit.frame)
+            mask = CroppedMask.crop(edit.labels == object_id)
+            if edit.undone and mask.empty:
+                self._masks.pop(where, None)
+            else:
+                self._masks[where] = mask
+        self.prompts.remove(edit.object_ids, edit.frame)
+        self.sync()
+
+    def _change(
+        self,
+        work: Callable[[], Answer],
+        *,
+        key: object = None,
+        also_repaint: Iterable[int] = (),
+    ) -> None:
+        """Run a change of the session and take its answer in."""
+        engine = self.engine
+
+        def done(answer: Answer) -> None:
+            if engine is None or engine is not self.engine:
+                return
+            for frame in answer.frames:
+                self.take_frame(engine, frame)
+            for row in answer.rows:
+                self.table.update_row(row)
+            for frame in {*answer.repaint, *also_repaint}:
+                self._change(lambda frame=frame: engine.frame(frame))
+            if answer.message:
+                self._warn(answer.message)
+            self.result.refresh(now=True)
+            self.rows_changed.emit(None)
+
+        self._submit(work, done, key=key)
+
+    def _submit(
+        self,
+        work: Callable[[], Any],
+        done: Callable[[Any], None],
+        otherwise: Callable[[], None] | None = None,
+        *,
+        key: object = None,
+    ) -> None:
+        """Run a job, and count it until it is over."""
+
+        def over() -> None:
+            self._open_jobs -= 1
+            self.jobs_changed.emit()
+
+        def succeeded(value: Any) -> None:
+            over()
+            done(value)
+
+        def failed(error: Sam2Error) -> None:
+            over()
+            self.message.emit(Message(str(error), Severity.ERROR))
+            if otherwise is not None:
+                otherwise()
+
+        def abandoned() -> None:
+            over()
+            if otherwise is not None:
+                otherwise()
+
+        self._open_jobs += 1
+        self._lane.submit(
+            Job(
+                lambda _report: work(),
+                succeeded,
+                failed,
+                key=key,
+                abandoned=abandoned,
+                dropped=over,
+            )
+        )
+        self.jobs_changed.emit()
+
+    def _warn(self, sentence: str) -> None:
+        self.message.emit(Message(sentence, Severity.WARNING))
+
+
+def _crop_labels(labels: NDArray[np.integer]) -> dict[int, CroppedMask]:
+    """Return the mask of each label above 0.
+
+    Raises
+    ------
+    PromptError
+        If a label is below 0.
+    """
+    found = [int(i) for i in np.unique(labels) if i != 0]
+    if found and found[0] < 0:
+        raise PromptError(
+            f"The labels hold {found[0]}: labels are whole numbers from 1, and 0 for "
+            "the background."
+        )
+    return {i: CroppedMask.crop(labels == i) for i in found}
