@@ -6,7 +6,7 @@ Shapes: ``T`` frames, ``C`` clips, ``O`` objects of each, ``B`` = C O, ``S`` inp
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -144,9 +144,7 @@ class StepSamples(Dataset[StepSample]):
                 there = there[np.isin(there, clip.prompted)]
             if not len(there):
                 continue
-            chosen = rng.choice(
-                there, stage.objects, replace=len(there) < stage.objects
-            )
+            chosen = self._objects(rng, there, clip.labels, stage.objects)
             masks = clip.labels[:, None] == chosen[None, :, None, None]
             return turn(rng, clip.frames, masks)
         raise ConfigError(
@@ -154,6 +152,28 @@ class StepSamples(Dataset[StepSample]):
             f"of {stage.image_size} x {stage.image_size}. Set augment.least_area lower "
             "or image_size higher."
         )
+
+    def _objects(
+        self,
+        rng: np.random.Generator,
+        there: NDArray[np.integer[Any]],
+        labels: NDArray[np.integer[Any]],
+        count: int,
+    ) -> NDArray[np.integer[Any]]:
+        """Draw `count` of the objects `there`, some of them such as end in the clip."""
+        weights = np.ones(len(there))
+        share = self.augment.ending_share
+        if share and len(labels) > 1:
+            always = [np.isin(there, frame) for frame in labels]
+            ending = ~np.logical_and.reduce(always)
+            if ending.any() and not ending.all():
+                weights[ending] = share / ending.sum()
+                weights[~ending] = (1 - share) / (~ending).sum()
+        replace = np.count_nonzero(weights) < count
+        chosen: NDArray[np.integer[Any]] = rng.choice(
+            there, count, replace=replace, p=weights / weights.sum()
+        )
+        return chosen
 
 
 def step_loader(

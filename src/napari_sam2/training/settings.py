@@ -47,6 +47,9 @@ class AugmentParameters:
         Exponent of grey values, uniform in the logarithm.
     least_area : int
         Pixels of the smallest object that is prompted.
+    ending_share : float
+        Share of the objects drawn among those that some frame of the clip does not
+        show, where there are any, 0 to 1: how objects end is seldom seen otherwise.
     """
 
     zoom_share: float = 0.35
@@ -55,9 +58,10 @@ class AugmentParameters:
     high_percentile: Range = (99.5, 100.0)
     gamma: Range = (0.7, 1.4)
     least_area: int = 12
+    ending_share: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(self, 0.0, 1.0, "zoom_share")
+        _check(self, 0.0, 1.0, "zoom_share", "ending_share")
         _check(self, 0.25, 4.0, "zoom")
         _check(self, 0.0, 100.0, "low_percentile", "high_percentile")
         _check(self, 0.1, 10.0, "gamma")
