@@ -187,11 +187,9 @@ def finetune(
         synthetic_share=synthetic_share,
         seed=seed,
     )
-    with StopRequest():  # SIGTERM ends a run as Ctrl-C does
+    with StopRequest("step") as stop:
         try:
-            result = _run(
-                settings, out, device, precision.value, resume=resume, shown=not json_
-            )
+            result = _run(settings, out, device, precision.value, stop, resume=resume)
         except KeyboardInterrupt:
             note("Stopped. To go on, give the same command with --resume.")
             return INTERRUPTED
@@ -205,9 +203,9 @@ def _run(
     out: Path,
     device: str,
     precision: str,
+    stop: StopRequest,
     *,
     resume: bool,
-    shown: bool,
 ) -> FinetuneResult | None:
     """Fine-tune, and tell how it went."""
     from napari_sam2.training.finetune import finetune as train_further
@@ -215,6 +213,8 @@ def _run(
     bars: dict[str, Progress] = {}
 
     def evaluated(name: str, done: int, total: int) -> None:
+        if stop.requested:
+            raise KeyboardInterrupt
         if name not in bars:
             bars[name] = Progress(f"scoring {name}", total=total, unit="frames")
         bars[name].show(done, total)
@@ -227,9 +227,10 @@ def _run(
         resume=resume,
         device=device,
         precision=precision,
+        stop=stop,
         progress=evaluated,
     )
-    if result is not None and shown:
+    if result is not None:
         for line in _summary(result):
             note(line)
     return result

@@ -22,14 +22,20 @@ class StopRequest:
     Until `defer` is called a signal raises KeyboardInterrupt. After that the first
     one only sets `requested`, and the second raises.
 
+    Parameters
+    ----------
+    step
+        What is brought to its end before the stop, in a word.
+
     Attributes
     ----------
     requested
         Whether the work shall end at the next good place.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, step: str = "frame") -> None:
         self.requested = False
+        self._step = step
         self._deferred = False
         self._before: dict[signal.Signals, Any] = {}
 
@@ -58,4 +64,5 @@ class StopRequest:
         self.requested = True
         # Not by Python's streams: one of them may be in the midst of a write.
         with suppress(OSError):
-            os.write(_STDERR, b"\nStopping after this frame (again: at once) ...\n")
+            text = f"\nStopping after this {self._step} (again: at once) ...\n"
+            os.write(_STDERR, text.encode())

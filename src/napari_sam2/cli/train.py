@@ -63,7 +63,7 @@ def train(
     from napari_sam2.training.ranks import ranks_of_environment
     from napari_sam2.training.run import train as train_network
 
-    with StopRequest():  # SIGTERM ends a run as Ctrl-C does
+    with StopRequest("step") as stop:
         try:
             weights = train_network(
                 config,
@@ -71,6 +71,7 @@ def train(
                 resume=resume,
                 device=device,
                 precision=precision.value,
+                stop=stop,
             )
         except KeyboardInterrupt:
             note("Stopped. To go on, give the same command with --resume.")

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_sam2.model.sam2 import Sam2
+    from napari_sam2.training.stage import StopRequest
 
 CONFIG, SCORES = "model.yaml", "scores.json"
 """Names of the network's YAML and of the scores in a run's folder."""
@@ -141,6 +142,7 @@ def finetune(
     resume: bool = False,
     device: str = "auto",
     precision: str = "auto",
+    stop: StopRequest | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> FinetuneResult | None:
     """Train a model further on annotated stacks.
@@ -153,10 +155,11 @@ def finetune(
         Folder for weights, YAML, scores, checkpoint, table and pictures.
     resume : bool
         Go on from the checkpoint in `out`.
-    device, precision : str
+    device, precision, stop
         As for `train`.
     progress : callable, optional
-        Called as ``progress(name, done, total)`` while stacks are evaluated.
+        Called as ``progress(name, done, total)`` while stacks are evaluated; what it
+        raises ends that.
 
     Returns
     -------
@@ -198,6 +201,7 @@ def finetune(
         resume=resume,
         device=device,
         precision=precision,
+        stop=stop,
         shown=shown,
         held_out=held_out,
     )

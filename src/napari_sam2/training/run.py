@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from napari_sam2.training.checkpoint import TrainingCheckpoint
     from napari_sam2.training.sources import ClipSource
+    from napari_sam2.training.stage import StopRequest
 
 
 def train(
@@ -28,6 +29,7 @@ def train(
     resume: bool = False,
     device: str | torch.device = "auto",
     precision: str = "auto",
+    stop: StopRequest | None = None,
 ) -> Path:
     """Train a network as a YAML says.
 
@@ -43,6 +45,8 @@ def train(
         Go on from the checkpoint in `out`, to the step.
     device, precision : str
         As for `build_model`; float16 is not trained in.
+    stop : StopRequest, optional
+        Asks to stop after a step.
 
     Returns
     -------
@@ -57,10 +61,16 @@ def train(
         If there is nothing to go on from.
     Sam2Error
         If numbers became NaN; the last good weights are kept.
+    KeyboardInterrupt
+        If asked to stop; `resume` goes on from there.
     """
-    parameters = read_training(Path(config))
     return run_training(
-        parameters, out=out, resume=resume, device=device, precision=precision
+        read_training(Path(config)),
+        out=out,
+        resume=resume,
+        device=device,
+        precision=precision,
+        stop=stop,
     )
 
 
@@ -71,6 +81,7 @@ def run_training(
     resume: bool = False,
     device: str | torch.device = "auto",
     precision: str = "auto",
+    stop: StopRequest | None = None,
     shown: ClipSource | None = None,
     held_out: ClipSource | None = None,
 ) -> Path:
@@ -80,7 +91,7 @@ def run_training(
     ----------
     parameters : TrainingParameters
         The run.
-    out, resume, device, precision
+    out, resume, device, precision, stop
         As for `train`.
     shown, held_out : ClipSource, optional
         What is learned from and what validates; synthetic scenes where None.
@@ -93,7 +104,7 @@ def run_training(
     check_folder(out, resume=resume)
     ranks = ranks_of_environment()
     target = choose_device(ranks.device(device))
-    job = TrainingJob(parameters, out, target, precision, ranks, shown, held_out)
+    job = TrainingJob(parameters, out, target, precision, ranks, shown, held_out, stop)
     checkpoint = _checkpoint(job) if resume else None
     out.mkdir(parents=True, exist_ok=True)
     with process_group(ranks, target):
@@ -141,6 +152,8 @@ def _go(job: TrainingJob, checkpoint: TrainingCheckpoint | None) -> None:
     first = job.ranks.is_first
     log = MetricLog(job.out, COLUMNS, step) if first else None
     total = job.parameters.steps
+    if job.stop is not None:
+        job.stop.defer()
     try:
         with StepProgress(total, step, shown=first) as progress:
             while step < total:

@@ -169,7 +169,7 @@ class StepSamples(Dataset[StepSample]):
             if ending.any() and not ending.all():
                 weights[ending] = share / ending.sum()
                 weights[~ending] = (1 - share) / (~ending).sum()
-        replace = np.count_nonzero(weights) < count
+        replace = bool(np.count_nonzero(weights) < count)
         chosen: NDArray[np.integer[Any]] = rng.choice(
             there, count, replace=replace, p=weights / weights.sum()
         )

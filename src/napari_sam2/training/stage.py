@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import nn
@@ -59,6 +59,21 @@ COLUMNS = (
 _LOG_EVERY = 20
 
 
+class StopRequest(Protocol):
+    """Somebody who may ask to stop.
+
+    Attributes
+    ----------
+    requested : bool
+        Whether the run shall stop after the step in work.
+    """
+
+    requested: bool
+
+    def defer(self) -> None:
+        """Learn that from now on the run stops by itself when asked."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingJob:
     """What the stages of a run have in common.
@@ -77,6 +92,8 @@ class TrainingJob:
         This process among those of the run.
     shown, held_out : ClipSource, optional
         What is learned from and what validates; synthetic scenes where None.
+    stop : StopRequest, optional
+        Asks to stop after a step.
     """
 
     parameters: TrainingParameters
@@ -86,6 +103,7 @@ class TrainingJob:
     ranks: Ranks
     shown: ClipSource | None = None
     held_out: ClipSource | None = None
+    stop: StopRequest | None = None
 
     @property
     def settings(self) -> str:
@@ -205,6 +223,8 @@ class StageRun:
         ------
         Sam2Error
             If numbers became NaN; the last good weights are written before.
+        KeyboardInterrupt
+            If asked to stop, in any of the processes; after a checkpoint.
         """
         job, parameters = self.job, self.parameters
         end = self.first + self.stage.steps
@@ -215,8 +235,11 @@ class StageRun:
         for step, (number, sample) in enumerate(
             zip(numbers, loader, strict=True), start=start
         ):
-            self._learn(step, number, sample)
+            stopped = self._learn(step, number, sample)
             done = step + 1
+            if stopped:
+                self.save(done)
+                raise KeyboardInterrupt
             if done % parameters.validate_every == 0 or done == end:
                 self._validate(done)
             if time.monotonic() - saved > 60 * parameters.checkpoint_minutes:
@@ -224,8 +247,8 @@ class StageRun:
                 saved = time.monotonic()
             yield done
 
-    def _learn(self, step: int, number: int, sample: StepSample) -> None:
-        """Learn from one sample."""
+    def _learn(self, step: int, number: int, sample: StepSample) -> bool:
+        """Learn from one sample; return whether to stop after it."""
         began = time.perf_counter()
         inside = step - self.first
         rate = learning_rate(self.stage, inside)
@@ -239,7 +262,7 @@ class StageRun:
         norm = torch.nn.utils.clip_grad_norm_(
             self.model.parameters(), self.parameters.gradient_norm
         )
-        self._check_finite(step, loss, norm)
+        stopped = self._agreed(step, loss, norm)
         self.optimizer.step()
         update_average(self.average, self.model, step, self.parameters.ema_decay)
         if step % _LOG_EVERY == 0:
@@ -249,17 +272,26 @@ class StageRun:
             values["seconds"] = time.perf_counter() - began
             self._tell(step, values)
             self.line = f"{self.stage.kind}, loss {values['loss']:.3f}"
+        return stopped
 
-    def _check_finite(self, step: int, loss: torch.Tensor, norm: torch.Tensor) -> None:
-        """Stop all processes before weights take up what is not finite."""
-        broken = 1.0 - (torch.isfinite(loss) & torch.isfinite(norm)).float()
-        if self.job.ranks.total(broken.detach()):
+    def _agreed(self, step: int, loss: torch.Tensor, norm: torch.Tensor) -> bool:
+        """Return whether to stop, the same in all processes.
+
+        Weights never take up what is not finite.
+        """
+        job = self.job
+        finite = torch.isfinite(loss) & torch.isfinite(norm)
+        asked = job.stop is not None and job.stop.requested
+        flags = torch.stack([1.0 - finite.float(), finite.new_tensor(asked).float()])
+        broken, stopped = job.ranks.total(flags).tolist()
+        if broken:
             self.save(step)
             raise Sam2Error(
                 f"Training stopped at step {step}: the loss or its gradients became "
                 f"NaN or infinite. The weights before it are kept in {self.job.out}; "
                 "a lower learning_rate may help."
             )
+        return bool(stopped)
 
     @torch.no_grad()
     def _validate(self, step: int) -> None:
