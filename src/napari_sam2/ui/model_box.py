@@ -96,7 +96,7 @@ class ModelBox(QWidget):
         layout.addWidget(self.details, 3, 0, 1, 3)
         self.model.activated.connect(self._choose_model)
         self.load.clicked.connect(self._load)
-        self.stop.clicked.connect(controller.cancel_loading)
+        self.stop.clicked.connect(lambda: controller.cancel_loading())
 
     def connect_controller(self, connections: Connections) -> None:
         """Follow the controller until the connections are released."""

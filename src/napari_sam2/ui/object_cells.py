@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QBrush, QColor, QPainter, QPixmap
+from qtpy.QtGui import QBrush, QColor, QIcon, QPainter, QPixmap
 
 from napari_sam2.ui.records import ObjectRow, ObjectStatus
 from napari_sam2.ui.theme import confidence_colours
@@ -109,8 +109,8 @@ def score_colour(score: float, *, text: bool = False) -> QBrush:
 
 
 @lru_cache(maxsize=1024)
-def swatch(color: tuple[float, float, float, float]) -> QPixmap:
-    """Return a square in an object's colour (RGBA 0..1)."""
+def swatch(color: tuple[float, float, float, float]) -> QIcon:
+    """Return an icon in an object's colour (RGBA 0..1)."""
     pixmap = QPixmap(24, 24)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)
@@ -119,4 +119,4 @@ def swatch(color: tuple[float, float, float, float]) -> QPixmap:
     painter.setPen(QColor(128, 128, 128))
     painter.drawRoundedRect(1, 1, 21, 21, 4, 4)
     painter.end()
-    return pixmap
+    return QIcon(pixmap)

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QMenu,
     QSizePolicy,
+    QStyle,
     QTableView,
     QWidget,
 )
@@ -244,7 +245,6 @@ class ObjectTableView(QTableView):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
         samples = {
-            Column.ID: "__ __ 99",
             Column.CLASS: "nucleus",
             Column.PROMPTS: "Prompts",
             Column.DONE: "999/999",
@@ -253,11 +253,13 @@ class ObjectTableView(QTableView):
         }
         for column, sample in samples.items():
             self.setColumnWidth(column, metrics.horizontalAdvance(sample) + line // 2)
+        tick = self.style().pixelMetric(QStyle.PixelMetric.PM_IndicatorWidth)
+        number = metrics.horizontalAdvance("999")
+        self.setColumnWidth(Column.ID, tick + number + round(2.2 * line))
 
     def sizeHint(self) -> QSize:
-        """Room for some rows."""
-        line = self.fontMetrics().height()
-        return QSize(26 * line, 12 * line)
+        """Room for three rows; it takes all that is left over."""
+        return self.minimumSizeHint()
 
     def minimumSizeHint(self) -> QSize:
         """Room for the header and three rows."""

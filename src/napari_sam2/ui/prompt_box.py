@@ -8,11 +8,11 @@ from napari.layers import Labels
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QButtonGroup,
-    QGridLayout,
     QHBoxLayout,
     QMenu,
     QPushButton,
     QSizePolicy,
+    QVBoxLayout,
     QWidget,
 )
 
@@ -58,7 +58,7 @@ class PromptBox(QWidget):
         self.new_object = QPushButton("New &object")
         self.negative = QPushButton("No&t this")
         self.negative.setCheckable(True)
-        self.clear = QPushButton("&Undo prompt")
+        self.clear = QPushButton("Clear pro&mpts")
         self.from_labels = QPushButton("From labels")
         self.labels_menu = QMenu(self.from_labels)
         self.labels_menu.aboutToShow.connect(self._list_labels)
@@ -68,26 +68,24 @@ class PromptBox(QWidget):
             "each label becomes an object."
         )
         self.tools = {tool: QPushButton(title) for tool, (title, _) in _TOOLS.items()}
+        make_big(self.new_object)
         group = QButtonGroup(self)
-        row = QHBoxLayout()
-        row.setSpacing(2)
+        first, second = QHBoxLayout(), QHBoxLayout()
+        first.addWidget(self.new_object, 2)
         for tool, button in self.tools.items():
             button.setCheckable(True)
             button.setToolTip(_TOOLS[tool][1])
             button.clicked.connect(lambda _=False, tool=tool: controller.set_tool(tool))
             group.addButton(button)
-            row.addWidget(button)
-        make_big(self.new_object)
-        layout = QGridLayout(self)
+            first.addWidget(button, 1)
+        for button in (self.from_labels, self.negative, self.clear):
+            second.addWidget(button, 1)
+        layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
-        layout.addWidget(self.new_object, 0, 0)
-        layout.addLayout(row, 0, 1, 1, 2)
-        layout.addWidget(self.from_labels, 1, 0)
-        layout.addWidget(self.negative, 1, 1)
-        layout.addWidget(self.clear, 1, 2)
-        for column in range(3):
-            layout.setColumnStretch(column, 1)
+        for row in (first, second):
+            row.setSpacing(2)
+            layout.addLayout(row)
         self.new_object.clicked.connect(lambda: controller.new_object())
         self.negative.toggled.connect(controller.set_negative)
         self.clear.clicked.connect(lambda: controller.clear_prompts())

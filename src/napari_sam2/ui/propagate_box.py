@@ -101,7 +101,7 @@ class PropagateBox(QWidget):
         self.both.clicked.connect(lambda: self.start("both"))
         self.forward.clicked.connect(lambda: self.start("forward"))
         self.pause.clicked.connect(self.pause_or_resume)
-        self.cancel.clicked.connect(controller.cancel)
+        self.cancel.clicked.connect(lambda: controller.cancel())
         self.follow.toggled.connect(controller.set_follow)
         for box in (self.first, self.last):
             self.ranged.toggled.connect(box.setEnabled)

@@ -51,8 +51,8 @@ class ReviewBox(QWidget):
         )
         self.timeline.frame_chosen.connect(lambda frame: controller.go_to(frame))
         self.doubtful.clicked.connect(lambda: controller.next_doubtful())
-        self.approve.clicked.connect(self.approve_or_take_back)
-        self.approve_span.clicked.connect(controller.approve_span)
+        self.approve.clicked.connect(lambda: self.approve_or_take_back())
+        self.approve_span.clicked.connect(lambda: controller.approve_span())
 
     def connect_controller(self, connections: Connections) -> None:
         """Follow the controller until the connections are released."""

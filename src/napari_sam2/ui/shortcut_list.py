@@ -21,7 +21,8 @@ _MOUSE = (
     ("Click", "With Points: this is part of the object"),
     ("Ctrl+click", "With Points: this is not part of it"),
     ("Click in the timeline", "Go to that object and frame"),
-    ("Double-click in the table", "Go to the object; rename it in its name"),
+    ("Double-click in the table", "Go to the object; on its name, rename it"),
+    ("Space, F2, Enter, Delete", "In the table: hide, rename, go to, delete"),
 )
 
 

@@ -47,7 +47,7 @@ class Shortcut:
 # Letters that no layer type of napari 0.9 has: G H J K N Q U W.
 SHORTCUTS = (
     Shortcut("new_object", "N", "Start the next object"),
-    Shortcut("toggle_negative", "Shift-N", "Switch between keep and remove points"),
+    Shortcut("toggle_negative", "Shift-N", "Clicks say 'not this', on or off"),
     Shortcut("previous_object", "J", "Previous object"),
     Shortcut("next_object", "K", "Next object"),
     Shortcut("propagate_both", "G", "Propagate both ways"),

@@ -166,12 +166,11 @@ class TimelineView(QAbstractScrollArea):
         return QPointF(area.x() + x, area.y() + y)
 
     def sizeHint(self) -> QSize:
-        """Room for some rows."""
-        line = self.fontMetrics().height()
-        return QSize(24 * line, 7 * line)
+        """Room for three rows; it takes all that is left over."""
+        return self.minimumSizeHint()
 
     def minimumSizeHint(self) -> QSize:
-        """Room for three rows."""
+        """Room for the ruler and three rows."""
         line = self.fontMetrics().height()
         return QSize(12 * line, 4 * line)
 
@@ -179,7 +178,7 @@ class TimelineView(QAbstractScrollArea):
         """Return where cells are painted, in the viewport."""
         metrics = self.fontMetrics()
         largest = max(self._object_ids, default=1)
-        gutter = metrics.horizontalAdvance(f"{largest}") + metrics.height()
+        gutter = metrics.horizontalAdvance(f"{largest}") + metrics.height() + 6
         viewport = self.viewport().rect()
         return viewport.adjusted(gutter, metrics.height(), 0, 0)
 
@@ -284,26 +283,23 @@ class TimelineView(QAbstractScrollArea):
         if grid.row_height < line:
             font.setPixelSize(max(6, math.floor(0.72 * grid.row_height)))
             painter.setFont(font)
+        text = QColor(*self._colours.text)
         for row in range(first, min(last, grid.rows)):
             begin, high = grid.row_span(row)
             y = top + begin - scroll
-            swatch = min(high, line) - 4
-            middle = y + (high - swatch) // 2
-            colour = QColor(*self._row_colours[row].tolist())
-            painter.fillRect(2, middle, swatch, swatch, colour)
             current = self._object_ids[row] == self._object_id
-            painter.setPen(
-                QColor(*self._colours.text) if current else self._faint_text()
-            )
+            if current:
+                accent = QColor(*self._colours.accent)
+                painter.fillRect(0, y, area.left() - 2, high, accent)
+            size = min(high, line) - 4
+            colour = QColor(*self._row_colours[row].tolist())
+            painter.fillRect(2, y + (high - size) // 2, size, size, colour)
+            painter.setPen(text if current else self._faint_text())
             painter.drawText(
-                QRect(line, y, area.left() - line - 3, high),
+                QRect(line, y, area.left() - line - 5, high),
                 int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter),
                 str(self._object_ids[row]),
             )
-            if current:
-                painter.setPen(QPen(QColor(*self._colours.accent), 1))
-                width = min(area.width(), grid.size[0])
-                painter.drawRect(area.left(), y, width - 1, high - 1)
         painter.setClipping(False)
         painter.setFont(self.font())
 
