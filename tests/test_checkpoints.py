@@ -16,17 +16,33 @@ if TYPE_CHECKING:
 
 
 def test_every_registered_model_has_a_config_and_a_sound_record() -> None:
-    names = [model.name for model in checkpoints.registered_models()]
-    assert len(names) == len(set(names)) == 9
-    for model in checkpoints.registered_models():
-        assert model.config.is_file()
-        if model.has_weights:
-            assert model.url is not None
-            assert model.url.endswith(f"/{model.name}.pt")
-            assert len(bytes.fromhex(model.sha256 or "")) == 32
-            assert (model.size or 0) > 100_000_000
-    hashes = {m.sha256 for m in checkpoints.registered_models() if m.has_weights}
-    assert len(hashes) == 8
+    models = checkpoints.registered_models()
+    names = [model.name for model in models]
+    assert len(names) == len(set(names)) == 10
+    assert all(model.config.is_file() for model in models)
+    published = [model for model in models if model.url is not None]
+    for model in published:
+        assert model.has_weights
+        assert model.url is not None
+        assert model.url.endswith(f"/{model.name}.pt")
+        assert len(bytes.fromhex(model.sha256 or "")) == 32
+        assert (model.size or 0) > 100_000_000
+    assert len({model.sha256 for model in published}) == 8
+
+
+def test_the_default_model_is_built_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NAPARI_SAM2_CACHE", str(tmp_path))
+    model = checkpoints.default_model()
+    assert model.built_in
+    assert checkpoints.is_downloaded(model)
+    weights = checkpoints.ensure_downloaded(model)
+    assert weights.stat().st_size < 30e6  # what a wheel may hold
+    for refused in (checkpoints.remove, checkpoints.verify):
+        with pytest.raises(CheckpointError, match="nano is part of this package"):
+            refused(model)
+    assert weights.is_file()
 
 
 @pytest.mark.parametrize(

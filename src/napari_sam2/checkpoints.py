@@ -49,7 +49,9 @@ class RegisteredModel:
         The SAM 2 release whose architecture it has: "2.0" or "2.1".
     url, sha256, size : str, str, int, or None
         Where its weights are published, their hash (64 hexadecimal digits) and
-        their length in bytes; all None for a model without weights.
+        their length in bytes; all None for a model without published weights.
+    built_in : bool
+        Whether its weights are part of this package.
     """
 
     name: str
@@ -57,6 +59,7 @@ class RegisteredModel:
     url: str | None = None
     sha256: str | None = None
     size: int | None = None
+    built_in: bool = False
 
     @property
     def config(self) -> Path:
@@ -65,8 +68,8 @@ class RegisteredModel:
 
     @property
     def has_weights(self) -> bool:
-        """Whether there are published weights."""
-        return self.url is not None
+        """Whether there are weights, published or built in."""
+        return self.built_in or self.url is not None
 
 
 def _published(name: str, sha256: str, size: int) -> RegisteredModel:
@@ -77,6 +80,7 @@ def _published(name: str, sha256: str, size: int) -> RegisteredModel:
 
 
 _MODELS = (
+    RegisteredModel("nano", "2.1", built_in=True),
     _published(
         "sam2.1_hiera_tiny",
         "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69",
@@ -140,7 +144,7 @@ def registered_models() -> tuple[RegisteredModel, ...]:
 
 def default_model() -> RegisteredModel:
     """Return the model that is used when none is named."""
-    return _BY_NAME["sam2.1_hiera_tiny"]
+    return _BY_NAME["nano"]
 
 
 def find_model(name: str) -> RegisteredModel:
@@ -201,11 +205,14 @@ def cache_folder() -> Path:
 def weights_path(name: str | RegisteredModel) -> Path:
     """Return where the weights of a model are, or will be once downloaded."""
     model = _record(name)
+    if model.built_in:
+        package = Path(__file__).resolve().parent
+        return package / "built_in" / f"{model.name}.safetensors"
     return cache_folder() / f"{model.name}.pt"
 
 
 def is_downloaded(name: str | RegisteredModel) -> bool:
-    """Return whether the weights of a model are in the cache, in their right length."""
+    """Return whether the weights of a model are there, in their right length."""
     model = _record(name)
     path = weights_path(model)
     return path.is_file() and model.size in (None, path.stat().st_size)
@@ -232,8 +239,10 @@ def ensure_downloaded(
         If it has no weights or they cannot be fetched; the message says why.
     """
     model = _record(name)
-    url, sha256 = _source(model)
     path = weights_path(model)
+    if model.built_in:
+        return path
+    url, sha256 = _source(model)
     try:
         intact = is_downloaded(model) and sha256_of(path) == sha256
     except OSError as error:
@@ -251,7 +260,7 @@ def verify(name: str | RegisteredModel) -> Path:
     Raises
     ------
     CheckpointError
-        If they are not there, or are not what was published.
+        If they are not there, are not what was published, or are built in.
     """
     model = _record(name)
     _, sha256 = _source(model)
@@ -277,9 +286,14 @@ def remove(name: str | RegisteredModel) -> bool:
     Raises
     ------
     CheckpointError
-        If a file cannot be deleted.
+        If a file cannot be deleted, or the weights are built in.
     """
-    path = weights_path(name)
+    model = _record(name)
+    path = weights_path(model)
+    if model.built_in:
+        raise CheckpointError(
+            f"{model.name} is part of this package; only downloads can be removed."
+        )
     there = path.is_file()
     try:
         for leftover in (path, *path.parent.glob(f"{path.name}.*")):
@@ -298,6 +312,10 @@ def _record(name: str | RegisteredModel) -> RegisteredModel:
 
 def _source(model: RegisteredModel) -> tuple[str, str]:
     """Return address and hash of a model's weights."""
+    if model.built_in:
+        raise CheckpointError(
+            f"{model.name} is part of this package; no hash of it is published."
+        )
     if model.url is None or model.sha256 is None:
         raise CheckpointError(
             f"There are no published weights for {model.name}. Give the path of a "

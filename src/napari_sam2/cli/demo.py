@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_sam2.checkpoints import default_model, is_downloaded
 from napari_sam2.cli.console import note
 from napari_sam2.cli.interrupt import INTERRUPTED
 from napari_sam2.cli.options import Debug, Json  # noqa: TC001 - typer reads them
@@ -45,23 +44,7 @@ def demo(
             " with --out."
         ) from error
     _write_prompts(prompts, clip, image.name)
-    model = default_model()
-    trained = is_downloaded(model)
-    if not trained:
-        note(
-            f"The weights of {model.name} are not here, so this demo runs a tiny"
-            " network with random weights: its masks mean nothing until a checkpoint is"
-            f" downloaded (napari-sam2 models download {model.name})."
-        )
-    request = TrackRequest(
-        image=image,
-        prompts=prompts,
-        out=labels,
-        network=model.name if trained else "micro",
-        checkpoint="auto" if trained else "none",
-        seed=None if trained else 0,
-        overwrite=True,
-    )
+    request = TrackRequest(image=image, prompts=prompts, out=labels, overwrite=True)
     try:
         summary = run(request)
     except KeyboardInterrupt:

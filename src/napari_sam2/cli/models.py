@@ -47,6 +47,7 @@ def list_models(json_: Json = False, debug: Debug = False) -> None:
             "version": model.version,
             "default": model == default,
             "megabytes": None if model.size is None else round(model.size / 1e6, 1),
+            "built_in": model.built_in,
             "downloaded": model.has_weights and is_downloaded(model),
             "path": str(weights_path(model)) if model.has_weights else None,
         }
@@ -57,7 +58,9 @@ def list_models(json_: Json = False, debug: Debug = False) -> None:
         return
     width = max(len(model.name) for model in registered_models())
     for row in rows:
-        if row["megabytes"] is None:
+        if row["built_in"]:
+            weights = "part of this package"
+        elif row["megabytes"] is None:
             weights = "no published weights: for tests and training"
         else:
             there = "downloaded" if row["downloaded"] else "not downloaded"
@@ -71,6 +74,10 @@ def list_models(json_: Json = False, debug: Debug = False) -> None:
 def download_model(name: Name, debug: Debug = False) -> int:
     """Download the weights of a model, or go on with a download cut short."""
     model = find_model(name)
+    if model.built_in:
+        note(f"{model.name} is part of this package: there is nothing to download.")
+        typer.echo(str(weights_path(model)))
+        return 0
     if not model.has_weights:
         raise CheckpointError(
             f"No weights are published for {model.name}: there is nothing to download."
@@ -99,7 +106,7 @@ def verify_model(
 ) -> None:
     """Compare downloaded weights with what was published."""
     if name is None:
-        models = [m for m in registered_models() if m.has_weights and is_downloaded(m)]
+        models = [m for m in registered_models() if m.url and is_downloaded(m)]
         if not models:
             note(f"No weights are downloaded in {cache_folder()}.")
     else:

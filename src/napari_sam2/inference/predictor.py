@@ -116,7 +116,7 @@ class VideoPredictor:
             track = session.track(object_id)
         else:
             track = session.new_track(object_id)
-        prompted = predict_prompt(self._tracker(session), track, frame, prompt)
+        prompted = predict_prompt(self.tracker(session), track, frame, prompt)
         if not session.has_object(object_id):
             session.add_track(track)
         if prompted.conditions:
@@ -214,7 +214,7 @@ class VideoPredictor:
             propagate_published if self.options.published_schedule else propagate_spans
         )
         return run(
-            self._tracker(session),
+            self.tracker(session),
             direction,
             span,
             object_ids,
@@ -255,6 +255,13 @@ class VideoPredictor:
         absent = self.options.published_schedule
         return session.masks(frame, missing_as_absent=absent)
 
+    def tracker(self, session: Session) -> FrameTracker:
+        """Return what tracks frames of a session, one at a time."""
+        def encode(frame: int) -> ImageFeatures:
+            return self._encode(session.frames[frame], session.contrast, session.view)
+
+        return FrameTracker(self.model, self.options, session, encode)
+
     def _encode(
         self, pixels: np.ndarray, contrast: Contrast, view: View
     ) -> ImageFeatures:
@@ -263,12 +270,6 @@ class VideoPredictor:
         image = preprocess(pixels, contrast, view.input_size, model.device)
         with torch.no_grad(), model.autocast():
             return model.encode_image(image, view)
-
-    def _tracker(self, session: Session) -> FrameTracker:
-        def encode(frame: int) -> ImageFeatures:
-            return self._encode(session.frames[frame], session.contrast, session.view)
-
-        return FrameTracker(self.model, self.options, session, encode)
 
     def _memory_rules(self) -> MemoryRules:
         model, options = self.model, self.options
