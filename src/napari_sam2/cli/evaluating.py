@@ -26,7 +26,7 @@ from napari_sam2.evaluation.tracking_scores import can_score_tracks, require_ctc
 from napari_sam2.inference.predictor import VideoPredictor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from napari_sam2.cli.evaluate import EvaluateRequest
@@ -90,14 +90,14 @@ def evaluate_all(request: EvaluateRequest) -> Report:
             failures.append(_failure(opened.name, error))
             continue
         if request.out is not None:
-            Report(name, tuple(stacks), tuple(failures)).write(request.out)
+            _report(request, stacks, failures).write(request.out)
     if not stacks:
         raise ImageError(
             failures[0].error
             if len(failures) == 1
             else f"None of the {len(failures)} stacks could be evaluated."
         )
-    report = Report(name, tuple(stacks), tuple(failures))
+    report = _report(request, stacks, failures)
     if request.out is not None:
         report.write(request.out)
         if not can_plot():
@@ -155,6 +155,16 @@ def _evaluate(
             count=request.pictures,
         )
     return done
+
+
+def _report(
+    request: EvaluateRequest,
+    stacks: Sequence[StackEvaluation],
+    failures: Sequence[Failure],
+) -> Report:
+    """Sum up what is done."""
+    name = request.network or default_model().name
+    return Report(name, request.checkpoint, tuple(stacks), tuple(failures))
 
 
 def _pairs(request: EvaluateRequest) -> list[StackPair]:

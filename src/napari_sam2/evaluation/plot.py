@@ -66,7 +66,7 @@ def _plot_interactions(
                 linestyle=":",
                 label=f"IoU, {METHOD_NAMES[row.method]}",
             )
-    axes.set(xlabel="interactions", ylabel="mean over objects", ylim=(0, 1))
+    axes.set(xlabel="interactions", ylabel="mean over objects", ylim=(0, 1.02))
     axes.set_xticks(counts)
     axes.legend(fontsize="small", loc="lower right")
 
@@ -91,9 +91,10 @@ def _plot_distances(axes: Any, stacks: Sequence[StackEvaluation], which: str) ->
     axes.set(
         xlabel="frames from the prompt",
         ylabel="IoU after one interaction",
-        ylim=(0, 1),
+        ylim=(0, 1.02),
     )
-    axes.legend(fontsize="small", loc="lower left")
+    if axes.lines:
+        axes.legend(fontsize="small", loc="lower left")
 
 
 def _plot_targets(axes: Any, stacks: Sequence[StackEvaluation], which: str) -> None:
@@ -104,7 +105,8 @@ def _plot_targets(axes: Any, stacks: Sequence[StackEvaluation], which: str) -> N
     )
     axes.bar_label(bars, [f"{row.mean_interactions:.1f}" for row in rows])
     axes.set(
-        xlabel="mean IoU to reach (above the bar: interactions)",
+        title="interactions to reach an IoU",
+        xlabel="mean IoU of an object",
         ylabel="share of objects that reach it",
         ylim=(0, 1.1),
     )

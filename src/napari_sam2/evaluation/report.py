@@ -45,8 +45,8 @@ class Report:
 
     Attributes
     ----------
-    network : str
-        What was evaluated.
+    network, checkpoint : str
+        What was evaluated, and with which weights, as they were asked for.
     stacks : tuple of StackEvaluation
         What was found, at least one.
     failures : tuple of Failure
@@ -54,6 +54,7 @@ class Report:
     """
 
     network: str
+    checkpoint: str
     stacks: tuple[StackEvaluation, ...]
     failures: tuple[Failure, ...] = ()
 
@@ -66,6 +67,7 @@ class Report:
         return {
             "version": VERSION,
             "network": self.network,
+            "checkpoint": self.checkpoint,
             "scores": [asdict(row) for row in score_rows(self.stacks)],
             "targets": [asdict(row) for row in target_rows(self.stacks)],
             "distances": [asdict(row) for row in distance_rows(self.stacks)],
@@ -91,22 +93,27 @@ class Report:
                     _percent(row.false_after),
                 )
             )
-        lines = _aligned(rows)
-        for target in target_rows(self.stacks):
-            if target.target == TARGETS[0]:
-                lines.append("")
-            lines.append(
-                f"{target.stack}: {target.reached} of {target.objects} objects reach"
-                f" an IoU of {target.target:.2f}; {target.mean_interactions:.1f}"
-                " interactions on average"
+        return "\n".join([*_aligned(rows), "", *_aligned(self._target_table())])
+
+    def _target_table(self) -> list[tuple[str, ...]]:
+        """Return a row for each stack: what it took to reach the targets, SEG, TRA."""
+        rows = [("interactions to reach", *(f"{target:.2f}" for target in TARGETS))]
+        cells: dict[str, list[str]] = {}
+        for row in target_rows(self.stacks):
+            share = f"{row.reached}/{row.objects}"
+            cells.setdefault(row.stack, []).append(
+                f"{row.mean_interactions:.1f} ({share})"
             )
-        for stack in self.stacks:
-            for scores in stack.tracking:
-                lines.append(
-                    f"{stack.name}: SEG {scores.seg:.3f}, TRA {scores.tra:.3f} after"
-                    f" {scores.interactions}"
-                )
-        return "\n".join(lines)
+        tracked = {stack.name: stack.tracking for stack in self.stacks}
+        if any(tracked.values()):
+            rows[0] += ("SEG", "TRA")
+        for stack, reached in cells.items():
+            scores = tracked.get(stack, ())
+            last = (f"{scores[0].seg:.3f}", f"{scores[0].tra:.3f}") if scores else ()
+            rows.append(
+                (stack, *reached, *last, *[""] * (len(rows[0]) - 4 - len(last)))
+            )
+        return rows
 
     def write(self, folder: Path) -> None:
         """Write it into a folder, each file whole or not at all.
@@ -223,12 +230,12 @@ def _percent(share: float | None) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align columns: texts to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if number < 2 else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    """Align columns: those of words to the left, those of numbers to the right."""
+    columns = []
+    for column in zip(*rows, strict=True):
+        width = max(map(len, column))
+        words = any(cell[:1].isalpha() for cell in column[1:])
+        columns.append(
+            [cell.ljust(width) if words else cell.rjust(width) for cell in column]
+        )
+    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]

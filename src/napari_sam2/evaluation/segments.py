@@ -1,4 +1,4 @@
-"""Frames cut into segments by threshold and watershed, linked by their overlap."""
+"""Frames cut into segments by Otsu's threshold and watershed, linked by overlap."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     Segments = NDArray[np.int32]
 
 _SMOOTHING = 1.0  # pixels
-_SAMPLED_FRAMES = 16
 # Centres of neighbouring segments are as far apart as the typical segment is deep.
 _LEAST_DEPTH = 2
 # IoU of segments on neighbouring frames below which they are not the same object.
@@ -75,21 +74,17 @@ class SegmentedStack:
             Rising.
         inside : sequence of tuple
             Frame, x, y of points on objects: they say whether objects are the
-            bright or the dark side of Otsu's threshold.
+            bright or the dark side of each frame's threshold.
         """
-        threshold = _stack_threshold(greys, frames)
-        bright = np.mean(
-            [greys(f)[round(y), round(x)] > threshold for f, x, y in inside]
-        )
+        votes = [_is_bright(greys(f))[round(y), round(x)] for f, x, y in inside]
+        bright = np.mean(votes) >= 0.5
         packed: dict[int, bytes] = {}
         following: dict[int, dict[int, int]] = {}
         previous: dict[int, dict[int, int]] = {}
         before: Segments | None = None
         shape = (0, 0)
         for frame in frames:
-            grey = greys(frame)
-            objects = grey > threshold if bright >= 0.5 else grey <= threshold
-            segments = _segment(objects)
+            segments = _segment(_is_bright(greys(frame)) == bright)
             if before is not None:
                 following[frame - 1] = _best_overlaps(before, segments)
                 previous[frame] = _best_overlaps(segments, before)
@@ -131,14 +126,11 @@ class SegmentedStack:
         return _best_overlaps(box, segments).get(1, 0)
 
 
-def _stack_threshold(greys: Greys, frames: range) -> float:
-    """Return Otsu's threshold of frames spread over a range."""
-    count = min(len(frames), _SAMPLED_FRAMES)
-    numbers = np.linspace(frames[0], frames[-1], count).round().astype(int)
-    values = np.stack([greys(int(number)) for number in np.unique(numbers)])
-    if not np.ptp(values):
-        return float(values.flat[0])
-    return float(threshold_otsu(values))  # type: ignore[no-untyped-call]
+def _is_bright(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return the pixels ``(H, W)`` above Otsu's threshold."""
+    threshold = threshold_otsu(grey)  # type: ignore[no-untyped-call]
+    bright: NDArray[np.bool_] = grey > threshold
+    return bright
 
 
 def _segment(objects: NDArray[np.bool_]) -> Segments:

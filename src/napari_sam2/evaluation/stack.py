@@ -188,7 +188,7 @@ class _Run:
         total = once * self.protocol.interactions
         done = once * (interactions - 1)
         windows = {object_id: self.windows[object_id] for object_id in wanted}
-        for count in track_windows(self.predictor._tracker(self.session), windows):
+        for count in track_windows(self.predictor.tracker(self.session), windows):
             done += count
             if progress is not None:
                 progress(done, total)

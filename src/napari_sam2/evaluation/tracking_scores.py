@@ -70,6 +70,9 @@ def score_tracks(
         reference, result = folder / "GT", folder / "RES"
         frames = _write_tracks(true, reference / "TRA", "man_track")
         _write_tracks(found, result, "mask", record="res_track.txt")
+        if not (result / "res_track.txt").stat().st_size:
+            # Nothing is right, and the library refuses results without a track.
+            return TrackingScores(interactions, seg=0.0, tra=0.0)
         (reference / "SEG").mkdir()
         for frame in range(frames):
             source = reference / "TRA" / f"man_track{frame:06d}.tif"
