@@ -77,6 +77,7 @@ class FakeController:
     def __init__(self, image: Any = None) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.image = image
+        self._images = () if image is None else (image,)
         self.axes: AxesChoice | None = None
         self.facts: ImageFacts | None = None
         if image is not None:
@@ -133,7 +134,12 @@ class FakeController:
         self.activity_changed.emit(activity)
 
     def images(self) -> tuple[Any, ...]:
-        return () if self.image is None else (self.image,)
+        return self._images
+
+    def list_images(self, *images: Any) -> None:
+        """Have other images to choose from, and say so."""
+        self._images = images
+        self.images_changed.emit()
 
     def models(self) -> tuple[ModelChoice, ...]:
         return self.choices
@@ -146,6 +152,12 @@ class FakeController:
         self.calls.append(("load_model", request))
         self.model = ModelStatus(ModelStage.READY, request, "nano on cpu")
         self.model_changed.emit(self.model)
+
+    def set_image(self, layer: Any, axes: AxesChoice | None = None) -> None:
+        noted = (layer,) if axes is None else (layer, axes)
+        self.calls.append(("set_image", *noted))
+        if axes is None:
+            self.image = layer
 
     def set_negative(self, negative: bool) -> None:
         self.calls.append(("set_negative", negative))

@@ -170,9 +170,41 @@ class TestImageBox:
 
     def test_without_an_image_it_says_so(self, controller, show):
         box = show(ImageBox(FakeController(), []))
-        assert box.layer.currentText() == "no image yet"
+        assert box.layer.placeholderText() == "No image yet"
         assert not box.layer.isEnabled()
         assert not box.details.isEnabled()
+
+
+    def test_the_first_image_that_comes_is_worked_on(self, qtbot, show):
+        controller = FakeController()
+        box = show(ImageBox(controller, []))
+        image = Image(np.zeros((4, 8, 8)))
+        controller.list_images(image)
+        qtbot.waitUntil(lambda: len(controller.calls) > 0)
+        assert controller.calls == [("set_image", image), ("set_tool", Tool.POINTS)]
+        assert box.layer.isEnabled()
+
+    def test_the_selected_image_is_preferred(self, qtbot):
+        controller = FakeController()
+        first, second = Image(np.zeros((4, 8, 8))), Image(np.zeros((4, 8, 8)))
+        controller.list_images(first, second)
+        box = ImageBox(controller, [], lambda: first)
+        qtbot.addWidget(box)
+        box.connect_controller(Connections())
+        box.choose_image()
+        assert controller.calls[0] == ("set_image", first)
+
+    def test_after_an_image_is_removed_the_user_chooses(self, qtbot, controller, show):
+        box = show(ImageBox(controller, []))
+        other = Image(np.zeros((4, 8, 8)), name="other")
+        controller.image = controller.axes = controller.facts = None
+        controller.list_images(other)
+        qtbot.wait(20)
+        assert controller.calls == []
+        assert box.layer.currentIndex() == -1
+        box.layer.setCurrentIndex(0)
+        box.layer.activated.emit(0)
+        assert controller.calls[0] == ("set_image", other)
 
 
 class TestModelBox:

@@ -24,6 +24,9 @@ from qtpy.QtWidgets import (
 from napari_sam2.ui.fold import FoldButton
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.layers import Layer
     from numpy.typing import NDArray
 
     from napari_sam2.ui.connections import Connections
@@ -45,11 +48,19 @@ class ImageBox(QWidget):
         Of the viewer.
     rivals : list of FoldButton
         Of which one at most is open.
+    selected_layer : callable, optional
+        Returns the layer that is selected in the viewer.
     """
 
-    def __init__(self, controller: Controller, rivals: list[FoldButton]) -> None:
+    def __init__(
+        self,
+        controller: Controller,
+        rivals: list[FoldButton],
+        selected_layer: Callable[[], object] = lambda: None,
+    ) -> None:
         super().__init__()
         self._controller = controller
+        self._selected_layer = selected_layer
         self.layer = QComboBox()
         self.layer.setToolTip("The image to segment, one of the viewer's layers.")
         self.layer.setAccessibleName("Image")
@@ -77,13 +88,17 @@ class ImageBox(QWidget):
         self._preview_due.setSingleShot(True)
         self._preview_due.setInterval(150)  # ms; while one moves along frames
         self._preview_due.timeout.connect(controller.request_preview)
+        self._choice_due = QTimer(self)
+        self._choice_due.setSingleShot(True)
+        self._choice_due.setInterval(0)
+        self._choice_due.timeout.connect(self.choose_image)
         self.layer.activated.connect(self._choose_layer)
         self.fold.toggled.connect(self._ask_for_preview)
 
     def connect_controller(self, connections: Connections) -> None:
         """Follow the controller until the connections are released."""
         controller = self._controller
-        connections.connect(controller.images_changed, self.show_layers)
+        connections.connect(controller.images_changed, self._follow_layers)
         connections.connect(controller.image_changed, self.show_image)
         connections.connect(controller.frame_changed, self._ask_for_preview)
         connections.connect(controller.preview_ready, self.show_preview)
@@ -167,15 +182,31 @@ class ImageBox(QWidget):
         self.contrast.activated.connect(self._choose_contrast)
         return details
 
+    def choose_image(self) -> None:
+        """Work on an image if there is one and none is in work: the selected, or last."""
+        images = self._controller.images()
+        if images and self._controller.image is None:
+            selected = [layer for layer in images if layer is self._selected_layer()]
+            self._work_on((selected or images)[-1])
+
+    def _follow_layers(self) -> None:
+        """Show what came or went; begin with the first image that comes."""
+        before = self.layer.count()
+        self.show_layers()
+        if self.layer.count() > before:
+            # Layers must not be added while the viewer is adding one.
+            self._choice_due.start()
+
     def show_layers(self) -> None:
         """List the images of the viewer."""
         with QSignalBlocker(self.layer):
             self.layer.clear()
             for layer in self._controller.images():
                 self.layer.addItem(layer.name, layer)
-            if self.layer.count() == 0:
-                self.layer.addItem("no image yet")
-        self.layer.setEnabled(self.layer.itemData(0) is not None)
+            self.layer.setCurrentIndex(-1)
+        some = self.layer.count() > 0
+        self.layer.setPlaceholderText("Choose an image" if some else "No image yet")
+        self.layer.setEnabled(some)
         self.show_image()
 
     def show_image(self) -> None:
@@ -183,9 +214,9 @@ class ImageBox(QWidget):
         controller = self._controller
         image, axes, facts = controller.image, controller.axes, controller.facts
         with QSignalBlocker(self.layer):
-            for index in range(self.layer.count()):
-                if image is not None and self.layer.itemData(index) is image:
-                    self.layer.setCurrentIndex(index)
+            shown = [self.layer.itemData(i) is image for i in range(self.layer.count())]
+            chosen = shown.index(True) if image is not None and any(shown) else -1
+            self.layer.setCurrentIndex(chosen)
         known = image is not None and axes is not None and facts is not None
         self.facts.setVisible(known)
         self.details.setEnabled(known)
@@ -247,7 +278,14 @@ class ImageBox(QWidget):
         """Work on the image that the user chose."""
         layer = self.layer.itemData(index)
         if layer is not None and layer is not self._controller.image:
-            self._controller.set_image(layer)
+            self._work_on(layer)
+
+    def _work_on(self, layer: Layer) -> None:
+        """Work on an image, ready for the first click."""
+        controller = self._controller
+        controller.set_image(layer)
+        if controller.image is layer:
+            controller.set_tool(controller.tool)
 
     def _choose_axes(self, *_: Any) -> None:
         """See the image as the form says."""

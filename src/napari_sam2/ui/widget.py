@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
 
 from napari_sam2.ui.connections import Connections
 from napari_sam2.ui.controller import Controller
-from napari_sam2.ui.save_dialog import ask_and_export
 from napari_sam2.ui.image_box import ImageBox
 from napari_sam2.ui.model_box import ModelBox
 from napari_sam2.ui.next_step import next_step
@@ -30,6 +29,7 @@ from napari_sam2.ui.prompt_box import PromptBox
 from napari_sam2.ui.propagate_box import PropagateBox
 from napari_sam2.ui.records import Severity
 from napari_sam2.ui.review_box import ReviewBox
+from napari_sam2.ui.save_dialog import ask_and_export
 from napari_sam2.ui.shortcut_list import ShortcutList
 from napari_sam2.ui.shortcuts import KeyBindings
 from napari_sam2.ui.theme import ThemeColours
@@ -72,7 +72,10 @@ class Sam2Widget(QScrollArea):
         self._keys: KeyBindings | None = None
         colours = ThemeColours.of(napari_viewer.theme)
         rivals: list[FoldButton] = []
-        self.image_box = ImageBox(self.controller, rivals)
+        layers = napari_viewer.layers
+        self.image_box = ImageBox(
+            self.controller, rivals, lambda: layers.selection.active
+        )
         self.model_box = ModelBox(self.controller, rivals)
         self.prompt_box = PromptBox(self.controller, napari_viewer)
         self.object_box = ObjectBox(self.controller)
@@ -86,6 +89,11 @@ class Sam2Widget(QScrollArea):
         self.save = QPushButton("Sa&ve labels...")
         self.save.setToolTip("Write the labels as TIFF (Fiji) or OME-Zarr")
         self.shortcuts = QPushButton("Shortcuts")
+        self._begin = QTimer(self)
+        self._begin.setSingleShot(True)
+        self._begin.setInterval(20)  # ms, in which the window is painted
+        self._begin.timeout.connect(self.image_box.choose_image)
+        self._begin.timeout.connect(self.model_box.load_if_ready)
         self._lay_out()
         self.save.clicked.connect(lambda: ask_and_export(self.controller, self))
         self.shortcuts.clicked.connect(self.show_shortcuts)
@@ -178,9 +186,9 @@ class Sam2Widget(QScrollArea):
         return bool(super().event(event))
 
     def showEvent(self, event: Any) -> None:
-        """Load the model once the window is up."""
+        """Choose an image and load the model once the window is up."""
         super().showEvent(event)
-        QTimer.singleShot(50, self.model_box.load_if_ready)
+        self._begin.start()
 
     def show_message(self, message: Message) -> None:
         """Tell the user a sentence."""
