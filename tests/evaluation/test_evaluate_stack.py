@@ -75,6 +75,23 @@ def test_false_presence_is_looked_for_just_beyond_the_ends(
     assert (second.before.frames, second.after.frames) == (0, 0)
 
 
+def test_what_lies_beyond_the_ends_changes_nothing_within(micro_hard: Sam2) -> None:
+    predictor = VideoPredictor(micro_hard)
+    scores = [
+        evaluate_stack(
+            predictor,
+            IMAGES,
+            LABELS,
+            protocol=Protocol(interactions=4, beyond=beyond, to_the_ends=whole),
+            object_ids=[1],
+        ).model.objects[0]
+        for beyond, whole in ((0, False), (1, False), (1, True))
+    ]
+    for rounds in zip(*(one.rounds for one in scores), strict=True):
+        assert len({r.given for r in rounds}) == 1
+        assert len({r.iou for r in rounds}) == 1
+
+
 def test_boxes_come_first_where_asked_for(predictor: VideoPredictor) -> None:
     evaluation = evaluate_stack(
         predictor,

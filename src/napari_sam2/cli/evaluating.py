@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from napari_sam2.cli.evaluate import EvaluateRequest
+    from napari_sam2.cli.evaluation_request import EvaluateRequest
     from napari_sam2.data.label_reader import LabelStack
     from napari_sam2.data.source import FrameSource
     from napari_sam2.evaluation import StackEvaluation
