@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -103,12 +104,15 @@ def test_a_report_is_not_replaced_unasked(
     evaluate: Any, pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "report"
-    words = (*pair, "--out", out, "--no-baselines", "--pictures", 0)
+    words = (*pair, "--out", out, "--no-baselines")
     assert evaluate(*words).code == 0
     again = evaluate(*words)
     assert again.code == 1
     assert "--overwrite" in again.error
-    assert evaluate(*words, "--overwrite").code == 0
+    assert len(list((out / "worst").iterdir())) == 2
+    (out / "worst" / "mine.png").touch()
+    assert evaluate(*words, "--overwrite", "--pictures", 0).code == 0
+    assert [path.name for path in (out / "worst").iterdir()] == ["mine.png"]
     file = write(tmp_path / "file.tif", scene()[0])
     assert "is a file" in evaluate(*pair, "--out", file).error
 
@@ -240,6 +244,34 @@ def test_what_cannot_be_evaluated(
         assert ran.code == 1
         assert message in ran.err.splitlines()[-1]
         assert ran.out == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_keeps_the_stacks_that_are_done(
+    evaluate: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+) -> None:
+    from napari_sam2.cli import evaluating
+
+    whole = evaluating.evaluate_stack
+
+    def stopped(*args: Any, name: str, **options: Any) -> Any:
+        if name == "b":
+            signal.raise_signal(number)
+        return whole(*args, name=name, **options)
+
+    monkeypatch.setattr(evaluating, "evaluate_stack", stopped)
+    images, labels = scene()
+    for name in ("a", "b", "c"):
+        write(tmp_path / f"{name}.tif", images)
+        write(tmp_path / f"{name}_labels.tif", labels)
+    ran = evaluate(tmp_path, "--out", tmp_path / "out", "--no-baselines")
+    assert ran.code == 130
+    assert "Stopped." in ran.err
+    record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert [stack["name"] for stack in record["stacks"]] == ["a"]
 
 
 def test_the_default_is_five_interactions(

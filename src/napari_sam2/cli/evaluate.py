@@ -290,15 +290,17 @@ def evaluate(
         positions=parse_positions(at or ()),
         contrast=contrast,
     )
-    from napari_sam2.cli.evaluating import check_out, evaluate_all
+    from napari_sam2.cli.evaluating import evaluate_all, prepare_out
 
     if out is not None:
-        check_out(out, overwrite=overwrite)
+        prepare_out(out, overwrite=overwrite)
     try:
         with StopRequest():
             report = evaluate_all(request)
     except KeyboardInterrupt:
-        note("Stopped: the report is of the stacks that were finished.")
+        note(
+            f"Stopped. {out} has the report of the stacks done." if out else "Stopped."
+        )
         return INTERRUPTED
     typer.echo(report.as_json() if json_ else report.as_table())
     return 1 if report.failures else 0

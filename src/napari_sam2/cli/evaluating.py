@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import torch
 
 from napari_sam2.build import build_model
 from napari_sam2.checkpoints import default_model
@@ -15,10 +18,10 @@ from napari_sam2.data.label_reader import read_labels
 from napari_sam2.data.pairs import StackPair, find_pairs
 from napari_sam2.data.source import as_frame_source
 from napari_sam2.data.zarr_image import looks_like_zarr
-from napari_sam2.errors import ImageError
+from napari_sam2.errors import ConfigError, ImageError, Sam2Error
 from napari_sam2.evaluation import Protocol, evaluate_stack
 from napari_sam2.evaluation.heldout import HeldOut
-from napari_sam2.evaluation.pictures import save_worst_cases
+from napari_sam2.evaluation.pictures import PICTURE_PATTERN, save_worst_cases
 from napari_sam2.evaluation.plot import can_plot
 from napari_sam2.evaluation.report import REPORT, Failure, Report
 from napari_sam2.evaluation.stack import as_labels
@@ -36,6 +39,10 @@ if TYPE_CHECKING:
     from napari_sam2.model.sam2 import Sam2
 
 
+PICTURES = "worst"
+"""The folder of the pictures in that of the report."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenStack:
     """A stack with its labels, ready to be evaluated."""
@@ -46,13 +53,13 @@ class OpenStack:
     is_timelapse: bool
 
 
-def check_out(folder: Path, *, overwrite: bool) -> None:
-    """Refuse a folder for the report that holds one already, or is none.
+def prepare_out(folder: Path, *, overwrite: bool) -> None:
+    """Make the folder for the report, and remove the pictures of one to replace.
 
     Raises
     ------
     ImageError
-        It says what to do.
+        If it holds a report that is not to be replaced, or cannot be written.
     """
     if folder.exists() and not folder.is_dir():
         raise ImageError(f"--out {folder} is a file. Give a folder.")
@@ -61,6 +68,17 @@ def check_out(folder: Path, *, overwrite: bool) -> None:
             f"{folder} holds a report already. Give --overwrite to replace it, or"
             " another folder."
         )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for picture in (folder / PICTURES).glob(PICTURE_PATTERN):
+            picture.unlink()
+    except OSError as error:
+        raise ImageError(
+            f"--out {folder} cannot be written ({error.strerror or error}). Choose"
+            " another folder."
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise ImageError(f"--out {folder} may not be written. Choose another folder.")
 
 
 def evaluate_all(request: EvaluateRequest) -> Report:
@@ -86,7 +104,12 @@ def evaluate_all(request: EvaluateRequest) -> Report:
     for opened in _opened(request, pairs, failures):
         try:
             stacks.append(_evaluate(request, predictor, opened))
-        except ImageError as error:
+        except torch.OutOfMemoryError as error:
+            raise ConfigError(
+                f"The memory of {model.device} is full. Close what else uses it,"
+                " evaluate fewer objects (--max-objects), or give --device cpu."
+            ) from error
+        except Sam2Error as error:
             failures.append(_failure(opened.name, error))
             continue
         if request.out is not None:
@@ -147,7 +170,7 @@ def _evaluate(
     )
     if request.out is not None and request.pictures:
         save_worst_cases(
-            request.out / "worst",
+            request.out / PICTURES,
             done,
             opened.frames,
             opened.labels,
@@ -210,7 +233,7 @@ def _opened(
     for pair in pairs:
         try:
             opened = _open_pair(request, pair)
-        except ImageError as error:
+        except Sam2Error as error:
             failures.append(_failure(pair.name, error))
             continue
         yield opened
@@ -246,7 +269,7 @@ def _open_pair(request: EvaluateRequest, pair: StackPair) -> OpenStack:
     return OpenStack(pair.name, frames, labels, axis == "T")
 
 
-def _failure(name: str, error: ImageError) -> Failure:
+def _failure(name: str, error: Sam2Error) -> Failure:
     """Note that a stack cannot be evaluated."""
     note(f"{name}: {error}")
     return Failure(name, str(error))

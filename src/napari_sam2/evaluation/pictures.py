@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from napari_sam2.data.source import FrameSource
     from napari_sam2.evaluation.records import StackEvaluation, WorstFrame
 
+PICTURE_PATTERN = "*-object*-frame*.png"
+"""What the names of pictures of worst cases are like."""
+
 _Pixel = TypeVar("_Pixel", bound=np.generic)
 
 _TRUE = np.array([0, 220, 0], np.uint8)
