@@ -109,6 +109,8 @@ class _DiscTracker:
             start = above if backward else below
             while start is not None and start not in track.prompts:
                 start = track.neighbours(start)[1 if backward else 0]
+            if start is None:
+                start = min(track.prompts)
             x, y, radius = _disc(track.prompts[start])
             result = _result(self.session, x + frame - start, y, radius)
             track.write(frame, result)

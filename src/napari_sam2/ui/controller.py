@@ -728,6 +728,8 @@ class Controller:
         if error is not None:
             self._say(str(error), Severity.ERROR)
         if self._work is not None:
+            if self._follow and run.last_frame is not None:
+                self._work.frames.show(self._viewer, run.last_frame)
             self._work.result.refresh(now=True)
         self.progress_changed.emit(None)
         self.objects_changed.emit(None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from skimage.draw import polygon2mask
+from skimage.draw import polygon
 
 from napari_sam2.inference.prompt import Prompt
 
@@ -90,7 +90,10 @@ class Drawn:
         """
         mask = None if self.mask is None else self.mask.whole()
         for outline in self.outlines:
-            filled = polygon2mask(frame_shape, np.array(outline))
+            filled = np.zeros(frame_shape, bool)
+            ys, xs = np.array(outline).T
+            inside = polygon(ys, xs, frame_shape)  # type: ignore[no-untyped-call]
+            filled[inside] = True
             mask = filled if mask is None else mask | filled
         return Prompt(
             points=self.points or None,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 
     Report = Callable[[Any], None]
     Answer = Callable[[], None]
+
+_NICE = 10  # of 19; the window has 0
 
 
 @dataclass(slots=True, eq=False)
@@ -216,6 +221,7 @@ class WorkerLane:
 
     def _work(self) -> Iterator[Answer]:
         """Run what waits, in the background, until nothing does."""
+        yield_to_window()
         while (task := self._waiting.take()) is not None:
             self._running = task
             yield task.run(self._report)
@@ -302,6 +308,16 @@ class InlineLane:
                 task.reported(value)
 
         return report
+
+
+def yield_to_window() -> None:
+    """Let the calling thread, and those that it starts, give way to the window's.
+
+    Where window and network share few processors, drawing is late otherwise. Only
+    Linux knows priorities of threads that need no rights.
+    """
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 def _nothing() -> None:

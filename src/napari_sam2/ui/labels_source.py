@@ -64,7 +64,7 @@ class LabelsSource:
         rows, columns = self.matrix[:, 1], self.matrix[:, 2]
         start = self.matrix[:, 0] * frame + self.offset
         steps = np.flatnonzero((np.abs(rows) > 1e-6) | (np.abs(columns) > 1e-6))
-        fixed = np.rint(start).astype(int)
+        fixed = _nearest(start).astype(int)
         shape = np.array(self.data.shape)
         others = [axis for axis in range(len(shape)) if axis not in steps]
         if any(not 0 <= fixed[axis] < shape[axis] for axis in others):
@@ -75,7 +75,7 @@ class LabelsSource:
         ]
         plane = np.asarray(self.data[tuple(index)])
         y, x = np.ogrid[:height, :width]
-        at = [np.rint(start[a] + rows[a] * y + columns[a] * x) for a in steps]
+        at = [_nearest(start[a] + rows[a] * y + columns[a] * x) for a in steps]
         inside = np.ones(self.frame_shape, bool)
         for axis, places in zip(steps, at, strict=True):
             inside &= (places >= 0) & (places < shape[axis])
@@ -117,3 +117,9 @@ def labels_source(layer: Labels, frames: LayerFrames) -> LabelsSource:
         origin,
         frames.frame_shape,
     )
+
+
+def _nearest(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round, halves up, also those that a transform has made a trifle smaller."""
+    rounded: NDArray[np.float64] = np.floor(places + (0.5 + 1e-6))
+    return rounded

@@ -192,13 +192,15 @@ class PromptLayers:
 
     def _outline(self, at: int) -> NDArray[np.floating]:
         """Return the corners of a shape, of an ellipse as many that go around it."""
-        corners = np.asarray(self.shapes.data[at])[:, -2:]
+        corners: NDArray[np.floating] = np.asarray(self.shapes.data[at])[:, -2:]
         if self.shapes.shape_type[at] != "ellipse":
             return corners
         centre = corners.mean(0)
         one, other = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
         angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)[:, None]
-        return centre + np.cos(angle) * one + np.sin(angle) * other
+        around: NDArray[np.floating]
+        around = centre + np.cos(angle) * one + np.sin(angle) * other
+        return around
 
     def _frame_of(self, corners: NDArray[np.floating]) -> int:
         """Return the frame that a shape lies on; corners outside do not matter."""
@@ -215,10 +217,19 @@ class PromptLayers:
         if action != "removed":
             self._refuse()
         if action == "added":
+            self._refuse_volume(event.source, event.data_indices)
             self._refuse_locked(event.source, event.data_indices)
-        if action != "changed":
-            self.restyle()
+            # A click comes in the right look already; what is pasted may not.
+            if len(event.data_indices) != 1:
+                self.restyle()
         self._changed()
+
+    def _refuse_volume(self, layer: Points | Shapes, indices: Iterable[int]) -> None:
+        """Take away what was just drawn in the 3D view, where it means no pixel."""
+        if self._viewer.dims.ndisplay == 3:
+            self._remove(layer, sorted({int(at) % len(layer.data) for at in indices}))
+            self._viewer.dims.ndisplay = 2
+            self._refused("Prompts are given in the 2D view, which is on now.")
 
     def _refuse_locked(self, layer: Points | Shapes, indices: Iterable[int]) -> None:
         """Take away what was just drawn for objects that must not change."""

@@ -6,6 +6,7 @@ All of it lives on the GUI thread but the `Engine`, which is only handed to jobs
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from napari.components import ViewerModel
-    from numpy.typing import NDArray
 
     from napari_sam2.inference.prompt import Prompt
     from napari_sam2.ui.drawn import Where
@@ -270,9 +270,7 @@ class Workspace:
 
         for frame in tuple(pending):
             self._submit(
-                lambda frame=frame: _crop_labels(source.read(frame)),
-                lambda masks, frame=frame: taken(frame, masks),
-                ended,
+                partial(_read_masks, source, frame), partial(taken, frame), ended
             )
 
     def when_read(self, call: Callable[[], None]) -> None:
@@ -373,9 +371,7 @@ class Workspace:
             labels = self.result.stack[frame].copy()
             self._revision += 1
             self._change(
-                lambda r=self._revision, f=frame, a=labels, i=ids: engine.import_labels(
-                    r, f, a, i
-                )
+                partial(engine.import_labels, self._revision, frame, labels, ids)
             )
 
     def _keep_leftover(self) -> None:
@@ -409,12 +405,12 @@ class Workspace:
         def done(answer: Answer) -> None:
             if engine is None or engine is not self.engine:
                 return
-            for frame in answer.frames:
-                self.take_frame(engine, frame)
+            for one in answer.frames:
+                self.take_frame(engine, one)
             for row in answer.rows:
                 self.table.update_row(row)
             for frame in {*answer.repaint, *also_repaint}:
-                self._change(lambda frame=frame: engine.frame(frame))
+                self._change(partial(engine.frame, frame))
             if answer.message:
                 self._warn(answer.message)
             self.result.refresh(now=True)
@@ -468,14 +464,15 @@ class Workspace:
         self.message.emit(Message(sentence, Severity.WARNING))
 
 
-def _crop_labels(labels: NDArray[np.integer]) -> dict[int, CroppedMask]:
-    """Return the mask of each label above 0.
+def _read_masks(source: LabelsSource, frame: int) -> dict[int, CroppedMask]:
+    """Return the mask of each label above 0 on a frame.
 
     Raises
     ------
     PromptError
         If a label is below 0.
     """
+    labels = source.read(frame)
     found = [int(i) for i in np.unique(labels) if i != 0]
     if found and found[0] < 0:
         raise PromptError(
