@@ -307,7 +307,9 @@ class ObjectTableView(QTableView):
     def keyPressEvent(self, event: Any) -> None:
         """Move, edit, delete and hide; letters are the viewer's keys."""
         ids = self.selected_ids()
-        if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace) and ids:
+        if self.state() == QAbstractItemView.State.EditingState:
+            super().keyPressEvent(event)  # the key that ends an edit
+        elif event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace) and ids:
             self.action_wanted.emit("delete", ids)
         elif event.key() == Qt.Key.Key_Space and ids:
             row = self.objects.row(ids[0])

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 _TOOLS = {
     Tool.POINTS: (
-        "&Points",
+        "Poi&nts",
         "Click on the object. With Ctrl held, or with 'Not this' "
         "pressed, a click says what is not part of it.",
     ),
     Tool.BOX: ("&Box", "Drag a box around the object."),
-    Tool.LASSO: ("&Lasso", "Draw around the object with the button held."),
+    Tool.LASSO: ("L&asso", "Draw around the object with the button held."),
     Tool.PAINT: (
-        "Pai&nt",
+        "Paint",
         "Paint the object with the brush of the Labels layer; what "
         "you paint is its mask on this frame.",
     ),
@@ -56,10 +56,10 @@ class PromptBox(QWidget):
         super().__init__()
         self._controller, self._viewer = controller, viewer
         self.new_object = QPushButton("New &object")
-        self.negative = QPushButton("No&t this")
+        self.negative = QPushButton("Not this")
         self.negative.setCheckable(True)
         self.clear = QPushButton("Clear pro&mpts")
-        self.from_labels = QPushButton("From labels")
+        self.from_labels = QPushButton("F&rom labels")
         self.labels_menu = QMenu(self.from_labels)
         self.labels_menu.aboutToShow.connect(self._list_labels)
         self.from_labels.setMenu(self.labels_menu)

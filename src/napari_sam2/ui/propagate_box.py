@@ -52,8 +52,8 @@ class PropagateBox(QWidget):
     ) -> None:
         super().__init__()
         self._controller, self._selected_ids = controller, selected_ids
-        self.backward = QPushButton(f"{_LEFT} Backward")
-        self.both = QPushButton(f"{_LEFT} Pr&opagate {_RIGHT}")
+        self.backward = QPushButton(f"{_LEFT} Bac&kward")
+        self.both = QPushButton(f"{_LEFT} Propa&gate {_RIGHT}")
         self.forward = QPushButton(f"Forward {_RIGHT}")
         self.start_buttons = QWidget()
         row = QHBoxLayout(self.start_buttons)

@@ -35,8 +35,8 @@ class ReviewBox(QWidget):
         self._approve_help = self._take_back_help = ""
         self.timeline = TimelineView(colours)
         self.doubtful = QPushButton("Ne&xt doubtful")
-        self.approve = QPushButton("&Approve frame")
-        self.approve_span = QPushButton("Approve &span")
+        self.approve = QPushButton("Approve fram&e")
+        self.approve_span = QPushButton("Approve span")
         row = QHBoxLayout()
         row.setSpacing(3)
         for button in (self.doubtful, self.approve, self.approve_span):
@@ -137,7 +137,7 @@ class ReviewBox(QWidget):
         controller = self._controller
         approved = self._approved()
         here = self.timeline.has_result(controller.selected, controller.frame)
-        self.approve.setText("Take back &approval" if approved else "&Approve frame")
+        self.approve.setText("Tak&e back approval" if approved else "Approve fram&e")
         self.approve.setToolTip(
             self._take_back_help if approved else self._approve_help
         )

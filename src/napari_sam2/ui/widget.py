@@ -86,7 +86,7 @@ class Sam2Widget(QScrollArea):
         self.hint = QLabel()
         self.hint.setWordWrap(True)
         self.hint.setTextFormat(Qt.TextFormat.PlainText)
-        self.save = QPushButton("Sa&ve labels...")
+        self.save = QPushButton("Save labels...")
         self.save.setToolTip("Write the labels as TIFF (Fiji) or OME-Zarr")
         self.shortcuts = QPushButton("Shortcuts")
         self._begin = QTimer(self)
