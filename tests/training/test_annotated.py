@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import logging
+import pickle
+
+import numpy as np
+import pytest
+import tifffile
+
+from annotated_stacks import scene, write_pair, write_stacks
+from napari_sam2.errors import ImageError
+from napari_sam2.training.annotated import Reading, open_annotated, split_stacks
+from napari_sam2.training.samples import TRAINING, StepSamples
+from napari_sam2.training.settings import AugmentParameters, StageParameters
+from napari_sam2.training.sources import MixedClips, SyntheticClips
+from napari_sam2.training.stack_clips import CropParameters, StackClips, turned_back
+from napari_sam2.training.synthetic import SyntheticParameters
+
+STAGE = StageParameters("clips", 4, 64, 4, 2, 2)
+WHOLE = CropParameters(crop_share=0.0, contrast_share=0.0)
+
+
+def names(stacks):
+    return [stack.pair.name for stack in stacks]
+
+
+def test_stacks_are_known_without_being_kept(tmp_path):
+    (stack,) = open_annotated(write_stacks(tmp_path, 1))
+    assert (stack.num_frames, stack.frame_shape, stack.ids) == (6, (64, 64), [1, 2, 3])
+    images, labels = scene(0)
+    frames, truth = stack.open()
+    assert np.array_equal(frames[5], images[5])
+    assert np.array_equal(truth[2], labels[2])
+
+
+def broken(folder):
+    images, labels = scene(9)
+    write_pair(folder, "shape", images, labels[:5])
+    write_pair(folder, "empty", images, labels * 0)
+    write_pair(folder, "binary", images, (labels > 0).astype(np.uint8))
+    by_frame = (labels > 0) * np.arange(1, 7, dtype=np.uint8)[:, None, None]
+    write_pair(folder, "frames", images, by_frame)
+    write_pair(folder, "cut", images, labels)
+    path = folder / "images" / "cut.tif"
+    path.write_bytes(path.read_bytes()[:5000])
+    (folder / "images" / "text.tif").write_text("not an image")
+    (folder / "labels" / "text.tif").write_text("no labels")
+    write_pair(folder, "lonely", images, labels)
+    (folder / "labels" / "lonely.tif").unlink()
+    return folder
+
+
+def test_what_cannot_be_used_is_told_and_the_rest_goes_on(tmp_path, caplog):
+    broken(write_stacks(tmp_path, 2))
+    with caplog.at_level(logging.WARNING, "napari_sam2"):
+        stacks = open_annotated(tmp_path)
+    assert names(stacks) == ["s0", "s1"]
+    lines = [one.getMessage() for one in caplog.records if "napari" in one.name]
+    told = "\n".join(lines)
+    assert len(lines) == 7
+    for reason in (
+        "shape is left out: The labels shape.tif have 5 frames",
+        "empty is left out: The labels empty.tif are empty",
+        "binary is left out: The labels binary.tif have one number, 1,",
+        "frames is left out: In the labels frames.tif no number is on more than one",
+        "cut is left out:",
+        "text is left out:",
+        "lonely.tif has no labels",
+    ):
+        assert reason in told
+
+
+def test_nothing_that_can_be_used(tmp_path):
+    with pytest.raises(ImageError, match="None of the 6 stacks"):
+        open_annotated(broken(tmp_path))
+
+
+def test_channels_are_chosen(tmp_path):
+    images, _ = scene(0)
+    folder = write_stacks(tmp_path, 1)
+    two = np.stack([images * 0, images], axis=1)  # (Z, C, Y, X)
+    path = folder / "images" / "s0.tif"
+    tifffile.imwrite(path, two, imagej=True, metadata={"axes": "ZCYX"})
+    (stack,) = open_annotated(folder, reading=Reading(channels=(1,)))
+    assert np.array_equal(stack.open()[0][3], images[3])
+    (both,) = open_annotated(folder)
+    clip = StackClips([both], WHOLE).draw(
+        np.random.default_rng(0), 0, STAGE, AugmentParameters()
+    )
+    assert clip.frames.shape == (4, 3, 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "kept"),
+    [(5, 0.2, 1), (5, 0.5, 2), (2, 0.01, 1), (2, 0.99, 1), (5, 0.0, 0)],
+)
+def test_whole_stacks_are_kept_back(tmp_path, count, share, kept):
+    stacks = open_annotated(write_stacks(tmp_path, count))
+    split = split_stacks(stacks, share)
+    assert len(split.held_out) == kept
+    assert sorted(names(split.shown + split.held_out)) == names(stacks)
+    assert not split.by_object
+    assert split == split_stacks(stacks, share)
+
+
+def test_objects_of_a_single_stack_are_kept_back(tmp_path, caplog):
+    split = split_stacks(open_annotated(write_stacks(tmp_path, 1)), 0.3)
+    (shown,), (held_out,) = split.shown, split.held_out
+    assert split.by_object
+    assert len(held_out.ids) == 1
+    assert sorted(shown.ids + held_out.ids) == [1, 2, 3]
+    assert "1 of its 3 objects are kept back" in caplog.text
+    clips = StackClips([shown])
+    for seed in range(10):
+        clip = clips.draw(np.random.default_rng(seed), 1, STAGE, AugmentParameters())
+        assert clip.prompted.tolist() == shown.ids
+
+
+def test_one_object_cannot_be_split(tmp_path, caplog):
+    images, labels = scene(0)
+    write_pair(tmp_path, "one", images, labels * (labels == 2))
+    split = split_stacks(open_annotated(tmp_path), 0.5)
+    assert not split.held_out
+    assert "one stack with one object" in caplog.text
+
+
+def test_whole_frames_are_shown_as_a_predictor_shows_them(tmp_path):
+    (stack,) = open_annotated(write_stacks(tmp_path, 1))
+    images, labels = scene(0)
+    clip = StackClips([stack], WHOLE).draw(
+        np.random.default_rng(3), 2, STAGE, AugmentParameters()
+    )
+    shown = {labels[t].tobytes(): t for t in range(6)}
+    numbers = [shown[frame.astype(np.uint16).tobytes()] for frame in clip.labels]
+    assert abs(np.diff(numbers)).tolist() == [1, 1, 1]
+    for frame, number in zip(clip.frames, numbers, strict=True):
+        assert np.array_equal(frame[0], stack.contrast.apply(images[number])[..., 0])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_clips_show_an_object_on_their_start(tmp_path_factory, seed):
+    folder = tmp_path_factory.mktemp("stacks")
+    stacks = open_annotated(write_stacks(folder, 2, frames=5, side=80))
+    rng = np.random.default_rng(seed)
+    clip = StackClips(stacks).draw(rng, seed % 4, STAGE, AugmentParameters())
+    assert clip.frames.shape == (4, 1, 64, 64)
+    assert 0 <= clip.frames.min() <= clip.frames.max() <= 1
+    assert np.bincount(clip.labels[seed % 4].ravel())[1:].max() >= 12
+
+
+def test_small_objects_in_large_frames_are_cut_out(tmp_path):
+    images = np.zeros((4, 900, 1100), np.uint16)
+    images[:, 500:505, 800:806] = 500
+    write_pair(tmp_path, "spot", images, (images > 0).astype(np.uint8))
+    clips = StackClips(open_annotated(tmp_path), WHOLE)
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        clip = clips.draw(rng, 0, STAGE, AugmentParameters(least_area=40))
+        assert np.count_nonzero(clip.labels[0]) >= 40
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_stacks_shorter_than_a_clip(tmp_path, frames):
+    write_stacks(tmp_path, 1, frames=frames)
+    clips = StackClips(open_annotated(tmp_path))
+    for start in range(4):
+        rng = np.random.default_rng(start)
+        clip = clips.draw(rng, start, STAGE, AugmentParameters())
+        assert clip.labels[start].any()
+
+
+def test_frames_turn_back_at_the_ends():
+    frames = np.arange(-5, 8)
+    assert turned_back(frames, 4).tolist() == [1, 2, 3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1]
+    assert turned_back(frames, 1).tolist() == [0] * 13
+
+
+def test_samples_of_stacks_are_the_same_in_every_process(tmp_path, clips):
+    source = StackClips(open_annotated(write_stacks(tmp_path, 2)))
+    first = StepSamples(clips, clips.stages[0], TRAINING, source)[5]
+    copied = pickle.loads(pickle.dumps(source))
+    again = StepSamples(clips, clips.stages[0], TRAINING, copied)[5]
+    assert first.images.equal(again.images)
+    assert first.masks.equal(again.masks)
+    assert repr(source) == repr(copied)
+
+
+def test_synthetic_clips_are_mixed_in(tmp_path):
+    stacks = StackClips(open_annotated(write_stacks(tmp_path, 1)))
+    mixed = MixedClips(stacks, SyntheticClips(SyntheticParameters()), 0.5)
+    drawn = [
+        mixed.draw(np.random.default_rng(seed), 0, STAGE, AugmentParameters())
+        for seed in range(20)
+    ]
+    synthetic = sum(clip.prompted is None for clip in drawn)
+    assert 3 <= synthetic <= 17
