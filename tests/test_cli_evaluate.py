@@ -243,6 +243,7 @@ def test_what_cannot_be_evaluated(
         ran = evaluate(*words)
         assert ran.code == 1
         assert message in ran.err.splitlines()[-1]
+        assert ran.err.count(message) == 1
         assert ran.out == ""
 
 

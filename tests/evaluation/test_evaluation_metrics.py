@@ -57,8 +57,9 @@ def test_boundary_f_falls_beyond_the_tolerance() -> None:
     assert 0 < scores[0] < scores[-1] == 1
 
 
-def test_one_empty_mask_agrees_with_nothing() -> None:
-    agreement = compare(square(5, 5), np.zeros((40, 40), bool), tolerance=2)
+@pytest.mark.parametrize("mask", [square(5, 5), np.ones((40, 40), bool)])
+def test_one_empty_mask_agrees_with_nothing(mask: np.ndarray) -> None:
+    agreement = compare(mask, np.zeros((40, 40), bool), tolerance=2)
     assert (agreement.iou, agreement.boundary_f) == (0, 0)
 
 

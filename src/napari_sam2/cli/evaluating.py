@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,7 +30,7 @@ from napari_sam2.evaluation.tracking_scores import can_score_tracks, require_ctc
 from napari_sam2.inference.predictor import VideoPredictor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from napari_sam2.cli.evaluation_request import EvaluateRequest
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from napari_sam2.data.source import FrameSource
     from napari_sam2.evaluation import StackEvaluation
     from napari_sam2.model.sam2 import Sam2
+    from napari_sam2.training.synthetic import Clip
 
 
 PICTURES = "worst"
@@ -101,25 +103,24 @@ def evaluate_all(request: EvaluateRequest) -> Report:
     note(f"{name} on {model.device}, computing in {precision}")
     stacks: list[StackEvaluation] = []
     failures: list[Failure] = []
-    for opened in _opened(request, pairs, failures):
+    for name, opened in _sources(request, pairs):
         try:
-            stacks.append(_evaluate(request, predictor, opened))
+            stacks.append(_evaluate(request, predictor, opened()))
         except torch.OutOfMemoryError as error:
             raise ConfigError(
                 f"The memory of {model.device} is full. Close what else uses it,"
                 " evaluate fewer objects (--max-objects), or give --device cpu."
             ) from error
         except Sam2Error as error:
-            failures.append(_failure(opened.name, error))
+            if len(pairs) + request.synthetic == 1:
+                raise
+            note(f"{name}: {error}")
+            failures.append(Failure(name, str(error)))
             continue
         if request.out is not None:
             _report(request, stacks, failures).write(request.out)
     if not stacks:
-        raise ImageError(
-            failures[0].error
-            if len(failures) == 1
-            else f"None of the {len(failures)} stacks could be evaluated."
-        )
+        raise ImageError(f"None of the {len(failures)} stacks could be evaluated.")
     report = _report(request, stacks, failures)
     if request.out is not None:
         report.write(request.out)
@@ -163,10 +164,11 @@ def _evaluate(
             tracking=tracking,
             progress=bar.show,
         )
+    count = len(done.model.objects)
     note(
-        f"{done.name}: {len(done.model.objects)} objects in {done.seconds:.1f} s; IoU"
-        f" {done.mean_iou(1):.3f} after 1, {done.mean_iou(request.interactions):.3f}"
-        f" after {request.interactions}"
+        f"{done.name}: {count} object{'' if count == 1 else 's'} in"
+        f" {done.seconds:.1f} s; IoU {done.mean_iou(1):.3f} after 1,"
+        f" {done.mean_iou(request.interactions):.3f} after {request.interactions}"
     )
     if request.out is not None and request.pictures:
         save_worst_cases(
@@ -226,24 +228,21 @@ def _is_single_frame(path: Path, axes: str | None) -> bool:
     return image.length("Z") == image.length("T") == 1
 
 
-def _opened(
-    request: EvaluateRequest, pairs: list[StackPair], failures: list[Failure]
-) -> Iterator[OpenStack]:
-    """Open the stacks one after the other; note those that cannot be opened."""
+def _sources(
+    request: EvaluateRequest, pairs: Sequence[StackPair]
+) -> Iterator[tuple[str, Callable[[], OpenStack]]]:
+    """Yield the name of each stack, and what opens it."""
     for pair in pairs:
-        try:
-            opened = _open_pair(request, pair)
-        except Sam2Error as error:
-            failures.append(_failure(pair.name, error))
-            continue
-        yield opened
+        yield pair.name, partial(_open_pair, request, pair)
     for number, clip in enumerate(HeldOut(request.synthetic, seed=request.seed)):
-        yield OpenStack(
-            f"synthetic-{number:02d}-{clip.kind}-{clip.family}",
-            as_frame_source(clip.images),
-            as_labels(clip.labels),
-            clip.kind == "t",
-        )
+        name = f"synthetic-{number:02d}-{clip.kind}-{clip.family}"
+        yield name, partial(_open_clip, name, clip)
+
+
+def _open_clip(name: str, clip: Clip) -> OpenStack:
+    """See a synthetic clip as an opened stack."""
+    frames, labels = as_frame_source(clip.images), as_labels(clip.labels)
+    return OpenStack(name, frames, labels, clip.kind == "t")
 
 
 def _open_pair(request: EvaluateRequest, pair: StackPair) -> OpenStack:
@@ -267,12 +266,6 @@ def _open_pair(request: EvaluateRequest, pair: StackPair) -> OpenStack:
         },
     )
     return OpenStack(pair.name, frames, labels, axis == "T")
-
-
-def _failure(name: str, error: Sam2Error) -> Failure:
-    """Note that a stack cannot be evaluated."""
-    note(f"{name}: {error}")
-    return Failure(name, str(error))
 
 
 def _network(request: EvaluateRequest) -> Sam2:

@@ -26,7 +26,8 @@ class Agreement:
         Common pixels over all pixels of both, 0 to 1; 1 if both are empty.
     boundary_f : float
         Harmonic mean of the shares of each outline that lie close to the other, 0 to
-        1; 1 if neither mask has an outline, 0 if only one has.
+        1. 1 if neither mask has an outline, being empty or the whole frame; 0 if only
+        one has, or only one is empty.
     """
 
     iou: float
@@ -47,6 +48,8 @@ def compare(found: Mask, true: Mask, *, tolerance: float) -> Agreement:
     found, true = found[window], true[window]
     common = int(np.count_nonzero(found & true))
     either = int(np.count_nonzero(found | true))
+    if found.any() != true.any():
+        return Agreement(0.0, 0.0)
     return Agreement(
         iou=common / either if either else 1.0,
         boundary_f=_boundary_f(outline(found), outline(true), tolerance),

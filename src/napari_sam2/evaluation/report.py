@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2.errors import ImageError
@@ -95,24 +96,26 @@ class Report:
             )
         return "\n".join([*_aligned(rows), "", *_aligned(self._target_table())])
 
-    def _target_table(self) -> list[tuple[str, ...]]:
-        """Return a row for each stack: what it took to reach the targets, SEG, TRA."""
-        rows = [("interactions to reach", *(f"{target:.2f}" for target in TARGETS))]
-        cells: dict[str, list[str]] = {}
-        for row in target_rows(self.stacks):
-            share = f"{row.reached}/{row.objects}"
-            cells.setdefault(row.stack, []).append(
-                f"{row.mean_interactions:.1f} ({share})"
-            )
-        tracked = {stack.name: stack.tracking for stack in self.stacks}
-        if any(tracked.values()):
-            rows[0] += ("SEG", "TRA")
-        for stack, reached in cells.items():
-            scores = tracked.get(stack, ())
-            last = (f"{scores[0].seg:.3f}", f"{scores[0].tra:.3f}") if scores else ()
-            rows.append(
-                (stack, *reached, *last, *[""] * (len(rows[0]) - 4 - len(last)))
-            )
+    def _target_table(self) -> list[list[str]]:
+        """Return a row for each stack: what it took to reach the targets, SEG, TRA.
+
+        The last two, after one interaction, are there if any stack has them.
+        """
+        tracked = {
+            stack.name: stack.tracking[0] for stack in self.stacks if stack.tracking
+        }
+        rows = [["interactions to reach", *(f"{target:.2f}" for target in TARGETS)]]
+        if tracked:
+            rows[0] += ["SEG", "TRA"]
+        for name, targets in groupby(target_rows(self.stacks), lambda row: row.stack):
+            row = [name]
+            row += [
+                f"{each.mean_interactions:.1f} ({each.reached}/{each.objects})"
+                for each in targets
+            ]
+            if name in tracked:
+                row += [f"{tracked[name].seg:.3f}", f"{tracked[name].tra:.3f}"]
+            rows.append(row + [""] * (len(rows[0]) - len(row)))
         return rows
 
     def write(self, folder: Path) -> None:

@@ -15,7 +15,7 @@ from napari_sam2.errors import ImageError
 from napari_sam2.evaluation.annotator import correction, first_interaction
 from napari_sam2.evaluation.baselines import copied_masks, linked_segments
 from napari_sam2.evaluation.objects import suitable_objects
-from napari_sam2.evaluation.protocol import Protocol, reported
+from napari_sam2.evaluation.protocol import Protocol
 from napari_sam2.evaluation.records import (
     MethodScores,
     ObjectScores,
@@ -78,7 +78,8 @@ def evaluate_stack(
     baselines : bool
         Score the baselines, too.
     tracking : bool
-        Track through the whole stack, a time-lapse, and compute SEG and TRA.
+        Track through the whole stack, a time-lapse, and compute SEG and TRA after the
+        first and the last interaction.
     progress : callable, optional
         Called as ``progress(done, total)``, counting objects on frames; what need not
         be tracked again counts as done.
@@ -102,7 +103,7 @@ def evaluate_stack(
     tracks = []
     for interactions in range(1, protocol.interactions + 1):
         run.interact(interactions, progress)
-        if tracking and interactions in reported(protocol.interactions):
+        if tracking and interactions in (1, protocol.interactions):
             tracks.append(run.score_tracks(interactions))
     seconds = time.perf_counter() - begun
     return StackEvaluation(

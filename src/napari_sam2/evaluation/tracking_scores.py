@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
@@ -76,7 +77,7 @@ def score_tracks(
         (reference / "SEG").mkdir()
         for frame in range(frames):
             source = reference / "TRA" / f"man_track{frame:06d}.tif"
-            (reference / "SEG" / f"man_seg{frame:06d}.tif").hardlink_to(source)
+            shutil.copyfile(source, reference / "SEG" / f"man_seg{frame:06d}.tif")
         # It reports by print; its worker processes would outlive an interruption.
         with redirect_stdout(io.StringIO()):
             scores = evaluate_sequence(
