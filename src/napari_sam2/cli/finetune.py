@@ -240,12 +240,14 @@ def _summary(result: FinetuneResult) -> list[str]:
     """Say what was learned from, and what it was worth."""
     from napari_sam2.training.held_out import INTERACTIONS, mean_score
 
-    lines = [f"Learned from {result.objects_shown} objects in {result.stacks} stacks."]
+    shown = f"{_count(result.objects_shown, 'object')} in"
+    lines = [f"Learned from {shown} {_count(result.stacks, 'stack')}."]
     if not result.after:
         return [*lines, "Nothing was kept back, so there are no scores."]
     objects = sum(one.objects for one in result.after)
-    kind = "objects of that stack" if result.by_object else "objects in other stacks"
-    lines.append(f"Mean IoU of {objects} {kind} that were kept back:")
+    where = "of that stack" if result.by_object else "in other stacks"
+    kept = f"{_count(objects, 'object')} {where}"
+    lines.append(f"Mean IoU of {kept}, kept back from training:")
     for count in INTERACTIONS:
         before = mean_score(result.before, count)
         after = mean_score(result.after, count)
@@ -257,6 +259,11 @@ def _summary(result: FinetuneResult) -> list[str]:
             " --learning-rate, or --freeze-encoder."
         )
     return lines
+
+
+def _count(number: int, thing: str) -> str:
+    """Return a number of things in words."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _as_json(result: FinetuneResult) -> str:
