@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from napari_sam2.data.label_record import LabelLayout
 
+WRITTEN_BY = "napari-sam2"
+"""What files say of themselves, so that they are known to be labels."""
+
 _CHUNK = 2048  # rows and columns of a zarr chunk, one frame deep
 # Above this size the offsets of a classic TIFF no longer fit into 32 bits; some room
 # is left for what is not pixels.
@@ -209,7 +212,11 @@ def export_tiff(labels: LabelFile, path: Path, layout: LabelLayout) -> None:
 
 def tiff_options(layout: LabelLayout) -> dict[str, Any]:
     """Collect what tifffile is told about axes and physical size."""
-    metadata: dict[str, Any] = {"axes": layout.axes, "Name": layout.name}
+    metadata: dict[str, Any] = {
+        "axes": layout.axes,
+        "Name": layout.name,
+        "Description": f"Labels by {WRITTEN_BY}",
+    }
     for letter, step, unit in zip(layout.axes, layout.scale, layout.units, strict=True):
         # OME knows no time without a unit, and a step of 1 without one says nothing.
         if unit is None and (step == 1.0 or letter == "T"):
@@ -244,6 +251,7 @@ def ome_zarr_metadata(layout: LabelLayout) -> dict[str, Any]:
     dataset = {"path": "0", "coordinateTransformations": [scale]}
     return {
         "version": "0.5",
+        "_creator": {"name": WRITTEN_BY},
         "multiscales": [{"name": layout.name, "axes": axes, "datasets": [dataset]}],
         "image-label": {},
     }

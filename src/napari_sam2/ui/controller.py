@@ -832,13 +832,15 @@ class Controller:
             self._aside.pop(key).close()
         if self._work is not None and self._work.frames.layer is layer:
             work, self._work = self._work, None
+            stopped = self._run is not None
             self._drop_run()
             self._disconnect(work)
             work.close()
             self._tools.work = None
             self._say(
                 f"The image {layer.name!r} was removed: work on it has ended, its "
-                "labels stay."
+                "labels stay.",
+                Severity.WARNING if stopped else Severity.INFO,
             )
             self._update_activity()
             self.image_changed.emit()

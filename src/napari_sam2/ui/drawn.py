@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from skimage.draw import polygon
 
 from napari_sam2.inference.prompt import Prompt
 
@@ -88,6 +87,8 @@ class Drawn:
         PromptError
             If nothing is drawn.
         """
+        from skimage.draw import polygon
+
         mask = None if self.mask is None else self.mask.whole()
         for outline in self.outlines:
             filled = np.zeros(frame_shape, bool)

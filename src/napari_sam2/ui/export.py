@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from napari_sam2.data.labels import LabelWriter
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -49,6 +47,9 @@ class Export:
         ImageError
             If it exists, cannot be written, or its name ends otherwise.
         """
+        # zarr takes long to import, and most windows are opened to export nothing.
+        from napari_sam2.data.labels import LabelWriter
+
         frames, height, width = self.labels.shape
         highest = max(int(frame.max(initial=0)) for frame in self.labels)
         with LabelWriter.open(

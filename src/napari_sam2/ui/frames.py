@@ -10,8 +10,6 @@ from napari.layers import Image
 
 from napari_sam2.data.axes import check_axes, complete_axes, unit_name
 from napari_sam2.data.contrast import Contrast
-from napari_sam2.data.frames import StackFrames, select_frames
-from napari_sam2.data.stack import StackImage
 from napari_sam2.errors import ImageError
 from napari_sam2.ui.records import AxesChoice, ImageFacts
 
@@ -21,6 +19,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
     from numpy.typing import NDArray
+
+    from napari_sam2.data.frames import StackFrames
 
 _NAMES = {
     "t": "T",
@@ -262,6 +262,10 @@ def layer_frames(layer: Layer, choice: AxesChoice | None = None) -> LayerFrames:
     ImageError
         If it is no Image layer, or cannot be seen so.
     """
+    # These load zarr, which takes as long as the window may take to open.
+    from napari_sam2.data.frames import select_frames
+    from napari_sam2.data.stack import StackImage
+
     if not isinstance(layer, Image):
         kind = type(layer).__name__
         hint = (

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
+import weakref
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     Answer = Callable[[], None]
 
 _NICE = 10  # of 19; the window has 0
+_PATIENCE = 20.0  # seconds for the last step, such as loading torch
 
 
 @dataclass(slots=True, eq=False)
@@ -188,6 +191,10 @@ class WorkerLane:
         self._worker: Any = None
         self._running: Job | Iteration | None = None
         self._closed = False
+        self._idle = threading.Event()
+        self._idle.set()
+        # Python must not end before the thread, whose Qt objects would be gone.
+        weakref.finalize(self, _await, self._idle)
 
     def submit(self, job: Job) -> None:
         """Run a job after those that wait."""
@@ -221,15 +228,21 @@ class WorkerLane:
 
     def _work(self) -> Iterator[Answer]:
         """Run what waits, in the background, until nothing does."""
+        self._idle.clear()
         yield_to_window()
-        while (task := self._waiting.take()) is not None:
-            self._running = task
-            yield task.run(self._report)
+        try:
+            while not self._closed and (task := self._waiting.take()) is not None:
+                self._running = task
+                yield task.run(self._report)
+        finally:
+            self._idle.set()
 
     def _report(self, value: Any) -> None:
         """Hand a value of the running job to the GUI thread."""
         job, worker = self._running, self._worker
-        if isinstance(job, Job) and job.reported is not None and worker is not None:
+        if self._closed or not isinstance(job, Job) or job.reported is None:
+            return
+        if worker is not None:
             worker.yielded.emit(_call(job.reported, value))
 
     def _answer(self, answer: Answer) -> None:
@@ -318,6 +331,13 @@ def yield_to_window() -> None:
     """
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+
+
+def _await(idle: threading.Event) -> None:
+    """Wait for the thread of a lane, and a moment more, in which it says goodbye."""
+    if not idle.is_set():
+        idle.wait(_PATIENCE)
+        time.sleep(0.05)
 
 
 def _nothing() -> None:

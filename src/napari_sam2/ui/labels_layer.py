@@ -99,7 +99,7 @@ class ResultLayer:
         self._quiet = False
         self._dirty = False
         self._refreshed = 0.0
-        self.layer = self._make_layer(_zeros(self._geometry.shape, np.uint16))
+        self.layer = self._make_layer(empty_labels(self._geometry.shape, np.uint16))
         self._cyclic = self.layer.colormap
 
     @property
@@ -232,7 +232,7 @@ class ResultLayer:
         """Widen the type of the labels for large ids; this empties napari's history."""
         if object_id <= np.iinfo(self.layer.data.dtype).max:
             return
-        wide = _zeros(self._geometry.shape, np.uint32)
+        wide = empty_labels(self._geometry.shape, np.uint32)
         wide[...] = self.layer.data
         self._quiet, before = True, self._quiet
         try:
@@ -362,7 +362,7 @@ def _edit_of(atom: Any) -> tuple[tuple[NDArray[np.intp], ...], NDArray[Any], int
     return where, np.asarray(atom.old_values).ravel(), int(atom.new_value)
 
 
-def _zeros(shape: tuple[int, ...], dtype: Any) -> NDArray[np.unsignedinteger]:
+def empty_labels(shape: tuple[int, ...], dtype: Any) -> NDArray[np.unsignedinteger]:
     """Make empty labels, that take room only where they are painted."""
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     try:

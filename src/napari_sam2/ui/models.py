@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +69,7 @@ def make_predictor(
     ConfigError, CheckpointError
         As `build_model`; also if there is not enough memory.
     """
+    load_library_of_torch()
     from napari_sam2.build import build_model
     from napari_sam2.inference.predictor import VideoPredictor
 
@@ -87,6 +92,28 @@ def make_predictor(
             f"{_name(request)} cannot be loaded: {error.strerror or error}."
         ) from error
     return VideoPredictor(model, options)
+
+
+def load_library_of_torch() -> None:
+    """Load torch's library in a way that lets other threads run.
+
+    ``import torch`` holds Python's lock while the system loads it, which is when the
+    window would stand still for a second; a foreign call does not.
+    """
+    if sys.platform == "win32" or "torch" in sys.modules:
+        return
+    found = importlib.util.find_spec("torch")
+    if found is None or found.origin is None:
+        return
+    suffix = "dylib" if sys.platform == "darwin" else "so"
+    library = Path(found.origin).parent / "lib" / f"libtorch_cpu.{suffix}"
+    if library.is_file():
+        dlopen = ctypes.CDLL(None).dlopen
+        dlopen.argtypes, dlopen.restype = (
+            (ctypes.c_char_p, ctypes.c_int),
+            ctypes.c_void_p,
+        )
+        dlopen(os.fsencode(library), os.RTLD_NOW)
 
 
 class ModelLoader:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit
 
 from napari_sam2.ui.records import (
     Mark,
@@ -250,7 +249,7 @@ def confidence(
         ``(N, T)`` bool.
     """
     present = object_scores > 0
-    likely = expit(object_scores)
+    likely = 1 / (1 + np.exp(-object_scores.clip(-50, 50)))
     trust = np.where(present, likely * predicted_iou.clip(0, 1), 1 - likely)
     if areas.shape[1] > 1:
         before, after = areas[:, :-1], areas[:, 1:]

@@ -1,0 +1,73 @@
+"""Opening what the plugin has written: labels as labels, with their scale and units.
+
+napari's own reader would show the numbers of a TIFF as an image of unknown scale.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tifffile
+
+from napari_sam2.data.label_files import WRITTEN_BY
+from napari_sam2.data.tiff import DAMAGED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari.types import LayerDataTuple
+
+    Reader = Callable[[str | Sequence[str]], list[LayerDataTuple]]
+
+
+def get_reader(path: str | Sequence[str]) -> Reader | None:
+    """Return a reader if all paths are labels that the plugin has written."""
+    paths = _listed(path)
+    return read if paths and all(map(_is_ours, paths)) else None
+
+
+def read(path: str | Sequence[str]) -> list[LayerDataTuple]:
+    """Read label stacks as Labels layers."""
+    return [_layer(one) for one in _listed(path)]
+
+
+def _listed(path: str | Sequence[str]) -> list[Path]:
+    return [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether a file or folder says that it holds labels of the plugin."""
+    if path.is_dir():
+        return _zarr_is_ours(path)
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return WRITTEN_BY in (tiff.ome_metadata or "")
+    except DAMAGED:
+        return False
+
+
+def _zarr_is_ours(folder: Path) -> bool:
+    try:
+        content = json.loads((folder / "zarr.json").read_text("utf-8"))
+        return bool(content["attributes"]["ome"]["_creator"]["name"] == WRITTEN_BY)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _layer(path: Path) -> LayerDataTuple:
+    from napari_sam2.data.labels import read_labels
+    from napari_sam2.ui.labels_layer import empty_labels
+
+    stack = read_labels(path)
+    data = empty_labels((len(stack), *stack.frame_shape), stack.dtype)
+    for frame in range(len(stack)):
+        data[frame] = stack[frame]
+    options: dict[str, Any] = {
+        "name": stack.name,
+        "scale": stack.scale,
+        "units": tuple(unit or "pixel" for unit in stack.units),
+        "axis_labels": tuple(stack.axes.lower()),
+    }
+    return data, options, "labels"

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from discs import Desk
+from napari.components import ViewerModel
+from napari.layers import Labels
+from npe2 import PluginManifest
+
+from napari_sam2.ui.reader import get_reader
+from napari_sam2.ui.records import Activity
+
+
+@pytest.fixture
+def desk():
+    desk = Desk(ViewerModel())
+    yield desk
+    desk.controller.close()
+
+
+@pytest.mark.parametrize("name", ["labels.tif", "labels.ome.tif", "labels.zarr"])
+@pytest.mark.parametrize("axis", ["z", "t"])
+def test_what_is_exported_opens_as_the_labels_it_was(
+    name, axis, desk, tmp_path, npe2pm
+):
+    unit = {"z": "micrometer", "t": "second"}[axis]
+    desk.open(
+        scale=(2.0, 0.25, 0.5),
+        units=(unit, "micrometer", "micrometer"),
+        axis_labels=(axis, "y", "x"),
+    )
+    desk.controller.go_to(3)
+    desk.controller.add_point(20, 30)
+    desk.controller.propagate()
+    desk.controller.export(tmp_path / name)
+    assert desk.said[-1].startswith("Written")
+    assert desk.controller.activity == Activity.IDLE
+    npe2pm.register(PluginManifest.from_distribution("napari-sam2"))
+    (layer,) = ViewerModel().open(str(tmp_path / name), plugin="napari-sam2")
+    assert isinstance(layer, Labels)
+    np.testing.assert_array_equal(layer.data, desk.controller.labels())
+    assert layer.data.dtype == np.uint16
+    np.testing.assert_allclose(layer.scale, (2.0, 0.25, 0.5))
+    assert [str(u) for u in layer.units] == [unit, "micrometer", "micrometer"]
+    assert layer.axis_labels == (axis, "y", "x")
+    desk.controller.export(tmp_path / name)
+    assert "exists already" in desk.said[-1]
+    desk.controller.export(tmp_path / name, overwrite=True)
+    assert desk.said[-1].startswith("Written")
+
+
+@pytest.mark.parametrize("name", ["labels.png", "nowhere/labels.tif"])
+def test_a_file_that_cannot_be_written_says_so(name, desk, tmp_path):
+    desk.open()
+    desk.controller.export(tmp_path / name)
+    assert "labels" in desk.said[-1] or "nowhere" in desk.said[-1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_of_others_are_left_to_others(tmp_path):
+    tifffile.imwrite(tmp_path / "image.tif", np.zeros((4, 8, 8), np.uint16))
+    tifffile.imwrite(tmp_path / "ome.ome.tif", np.zeros((4, 8, 8), np.uint16))
+    (tmp_path / "broken.tif").write_bytes(b"II*\0nothing")
+    zarr.save_array(tmp_path / "array.zarr", np.zeros((4, 8, 8)))
+    (tmp_path / "empty.zarr").mkdir()
+    for path in sorted(tmp_path.iterdir()):
+        assert get_reader(str(path)) is None, path.name
+    assert get_reader([]) is None
+    assert get_reader(str(tmp_path / "missing.tif")) is None
