@@ -9,6 +9,7 @@ import pytest
 from fake_controller import make_row
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import QLineEdit
 
 from napari_sam2.ui.object_cells import COLUMNS, Column
 from napari_sam2.ui.object_view import ObjectTableView
@@ -124,6 +125,26 @@ def test_names_and_classes_are_edited_in_place(qtbot, table):
         table.model().setData(table.model().index(0, Column.NAME), "  ", edit)
 
 
+def test_classes_take_room_from_the_first_class_on(qtbot, table):
+    fill(table, make_row(1), make_row(2))
+    assert table.isColumnHidden(Column.CLASS)
+    table.set_current(2)
+    entries = {a.text().replace("&", ""): a for a in table.menu().actions()}
+    entries["Class..."].trigger()
+    assert not table.isColumnHidden(Column.CLASS)
+    editor = table.viewport().findChild(QLineEdit)
+    qtbot.keyClicks(editor, "neuron")
+    with qtbot.waitSignal(table.objects.classified) as classified:
+        qtbot.keyClick(editor, Qt.Key.Key_Return)
+    assert classified.args == [2, "neuron"]
+
+
+def test_a_row_that_has_a_class_shows_the_column(table):
+    fill(table, make_row(1))
+    table.objects.update_rows([make_row(1, category="nucleus")])
+    assert not table.isColumnHidden(Column.CLASS)
+
+
 def test_unticking_hides(qtbot, table):
     fill(table, make_row(4))
     index = table.model().index(0, Column.ID)
@@ -173,7 +194,7 @@ def test_the_menu_offers_what_can_be_done(table):
     fill(table, make_row(1, locked=True, visible=False, prompts=0))
     table.set_current(1)
     offered = [action.text().replace("&", "") for action in table.menu().actions()]
-    assert offered == ["Go to it", "Rename...", "Show", "Unlock"]
+    assert offered == ["Go to it", "Rename...", "Class...", "Show", "Unlock"]
 
 
 def test_the_menu_acts_on_all_selected(qtbot, table):

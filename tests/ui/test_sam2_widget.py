@@ -103,6 +103,7 @@ def test_keys_do_what_the_buttons_do(qtbot, viewer, widget, controller):
 def test_typing_a_class_starts_no_action(qtbot, widget, controller):
     with_objects(controller)
     table = widget.object_box.table
+    table.showColumn(2)
     table.edit(table.model().index(0, 2))
     editor = table.viewport().findChild(QLineEdit)
     controller.calls.clear()

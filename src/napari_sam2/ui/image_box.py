@@ -183,7 +183,7 @@ class ImageBox(QWidget):
         return details
 
     def choose_image(self) -> None:
-        """Work on an image if there is one and none is in work: the selected, or last."""
+        """Work on an image, the selected or the last, unless one is in work."""
         images = self._controller.images()
         if images and self._controller.image is None:
             selected = [layer for layer in images if layer is self._selected_layer()]

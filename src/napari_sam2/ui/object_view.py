@@ -109,6 +109,11 @@ class ObjectTableModel(QAbstractTableModel):
         number = self._number.get(object_id)
         return None if number is None else self._rows[number]
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether any object has a class."""
+        return any(row.category for row in self._rows)
+
     def number(self, object_id: int) -> int | None:
         """Return where an object is in the model, or None."""
         return self._number.get(object_id)
@@ -227,7 +232,10 @@ class ObjectTableView(QTableView):
         self.doubleClicked.connect(self._go_if_not_edited)
         self.selectionModel().currentRowChanged.connect(self._announce_current)
         self._sorted.modelReset.connect(self._select_current)
+        self.objects.modelReset.connect(self._show_classes)
+        self.objects.dataChanged.connect(self._show_classes)
         self._size_cells()
+        self.setColumnHidden(Column.CLASS, True)
 
     def _size_cells(self) -> None:
         """Give each column what its text needs, and names the rest."""
@@ -256,6 +264,11 @@ class ObjectTableView(QTableView):
         tick = self.style().pixelMetric(QStyle.PixelMetric.PM_IndicatorWidth)
         number = metrics.horizontalAdvance("999")
         self.setColumnWidth(Column.ID, tick + number + round(2.2 * line))
+
+    def _show_classes(self, *_: object) -> None:
+        """Show the column of classes from the first class on."""
+        if self.isColumnHidden(Column.CLASS) and self.objects.has_classes:
+            self.setColumnHidden(Column.CLASS, False)
 
     def sizeHint(self) -> QSize:
         """Room for three rows; it takes all that is left over."""
@@ -333,6 +346,7 @@ class ObjectTableView(QTableView):
         go.triggered.connect(lambda: self.go_wanted.emit(ids[0]))
         entries = (
             ("rename", "Re&name...", len(ids) == 1),
+            ("classify", "&Class...", len(ids) == 1),
             ("hide", f"&Hide{many}", any(row.visible for row in rows)),
             ("show", f"&Show{many}", any(not row.visible for row in rows)),
             ("lock", f"&Lock{many}", any(not row.locked for row in rows)),
@@ -349,14 +363,14 @@ class ObjectTableView(QTableView):
         return menu
 
     def _act(self, name: str, ids: tuple[int, ...]) -> None:
-        """Announce an action of the menu, or begin to rename."""
-        if name != "rename":
-            self.action_wanted.emit(name, ids)
-            return
+        """Announce an action of the menu, or begin to edit a cell."""
+        column = {"rename": Column.NAME, "classify": Column.CLASS}.get(name)
         number = self.objects.number(ids[0])
-        if number is not None:
-            source = self.objects.index(number, Column.NAME)
-            self.edit(self._sorted.mapFromSource(source))
+        if column is None:
+            self.action_wanted.emit(name, ids)
+        elif number is not None:
+            self.setColumnHidden(column, False)
+            self.edit(self._sorted.mapFromSource(self.objects.index(number, column)))
 
     def _show_menu(self, position: Any) -> None:
         """Open the menu at the pointer."""

@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 
 Rgb = tuple[int, int, int]
 
+_FOCUSED = (
+    "QPushButton",
+    "QToolButton",
+    "QComboBox",
+    "QLineEdit",
+    "QCheckBox",
+    "QAbstractSpinBox",
+    "QTableView",
+)
+
 # Confidence from 0 to 1: vermilion, amber, steel blue. Told apart with every kind of
 # colour vision, and legible on dark and light; what is doubtful stands out.
 _STOPS = (0.0, 0.5, 0.75, 1.0)
@@ -62,6 +72,16 @@ class ThemeColours:
             warning=rgb("warning"),
             empty=rgb("foreground"),
         )
+
+
+def focus_style(colours: ThemeColours) -> str:
+    """Return a style sheet that shows where the keyboard's focus is.
+
+    napari's own does not, which leaves those without a mouse in the dark.
+    """
+    red, green, blue = colours.text
+    focused = ", ".join(f"{kind}:focus" for kind in _FOCUSED)
+    return f"{focused} {{ border: 1px solid rgb({red}, {green}, {blue}); }}"
 
 
 @lru_cache(maxsize=1)

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QEvent, QPointF, QRect, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QImage, QPainter, QPen
+from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QAbstractScrollArea, QFrame, QSizePolicy, QToolTip, QWidget
 
 from napari_sam2.ui.records import Mark
 from napari_sam2.ui.timeline_cells import (
     CellGrid,
     confidence_codes,
-    paint_cells,
-    ruler_step,
 )
+from napari_sam2.ui.timeline_painting import Seen, paint_timeline
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -225,121 +224,26 @@ class TimelineView(QAbstractScrollArea):
             )
 
     def paintEvent(self, event: Any) -> None:
-        """Paint cells, ruler, row names and the line of the current frame."""
+        """Paint what is seen of objects and frames."""
+        horizontal, vertical = self.horizontalScrollBar(), self.verticalScrollBar()
+        seen = Seen(
+            object_ids=self._object_ids,
+            row_colours=self._row_colours,
+            codes=self._codes,
+            marks=self._marks,
+            object_id=self._object_id,
+            frame=self._frame,
+            grid=self._grid(),
+            area=self._cells_area(),
+            scroll=(horizontal.value(), vertical.value()),
+            colours=self._colours,
+        )
         painter = QPainter(self.viewport())
-        painter.fillRect(self.viewport().rect(), QColor(*self._colours.background))
-        if not self._object_ids or not self.num_frames:
-            self._paint_hint(painter)
-        else:
-            area, grid = self._cells_area(), self._grid()
-            painter.drawImage(area, self._picture(area, grid))
-            self._paint_rows(painter, area, grid)
-            self._paint_ruler(painter, area, grid)
+        paint_timeline(painter, seen, self.viewport().rect())
+        if self.hasFocus():
+            painter.setPen(QColor(*self._colours.text))
+            painter.drawRect(self.viewport().rect().adjusted(0, 0, -1, -1))
         painter.end()
-
-    def _paint_hint(self, painter: QPainter) -> None:
-        """Say what will be here."""
-        painter.setPen(self._faint_text())
-        painter.drawText(
-            self.viewport().rect(),
-            int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap),
-            "Each object gets a row here, coloured by how sure the network is.",
-        )
-
-    def _picture(self, area: QRect, grid: CellGrid) -> QImage:
-        """Return the visible cells at the screen's own resolution."""
-        ratio = self.devicePixelRatioF()
-        pixels = CellGrid(
-            rows=grid.rows,
-            columns=grid.columns,
-            row_height=grid.row_height * ratio,
-            column_width=grid.column_width * ratio,
-        )
-        window = (
-            round(self.horizontalScrollBar().value() * ratio),
-            round(self.verticalScrollBar().value() * ratio),
-            max(1, round(area.width() * ratio)),
-            max(1, round(area.height() * ratio)),
-        )
-        painted = paint_cells(
-            self._codes, self._marks, pixels, window=window, colours=self._colours
-        )
-        height, width = painted.shape[:2]
-        picture = QImage(
-            painted.tobytes(), width, height, 4 * width, QImage.Format.Format_RGB32
-        ).copy()  # the bytes are gone when this returns
-        picture.setDevicePixelRatio(ratio)
-        return picture
-
-    def _paint_rows(self, painter: QPainter, area: QRect, grid: CellGrid) -> None:
-        """Paint the colour and number of each object, and the current one's frame."""
-        line = self.fontMetrics().height()
-        scroll = self.verticalScrollBar().value()
-        top, bottom = area.top(), area.bottom() + 1
-        first = max(0, math.floor(scroll / grid.row_height))
-        last = math.ceil((scroll + area.height()) / grid.row_height)
-        painter.setClipRect(0, top, self.viewport().width(), bottom - top)
-        font = self.font()
-        if grid.row_height < line:
-            font.setPixelSize(max(6, math.floor(0.72 * grid.row_height)))
-            painter.setFont(font)
-        text = QColor(*self._colours.text)
-        for row in range(first, min(last, grid.rows)):
-            begin, high = grid.row_span(row)
-            y = top + begin - scroll
-            current = self._object_ids[row] == self._object_id
-            if current:
-                accent = QColor(*self._colours.accent)
-                painter.fillRect(0, y, area.left() - 2, high, accent)
-            size = min(high, line) - 4
-            colour = QColor(*self._row_colours[row].tolist())
-            painter.fillRect(2, y + (high - size) // 2, size, size, colour)
-            painter.setPen(text if current else self._faint_text())
-            painter.drawText(
-                QRect(line, y, area.left() - line - 5, high),
-                int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter),
-                str(self._object_ids[row]),
-            )
-        painter.setClipping(False)
-        painter.setFont(self.font())
-
-    def _paint_ruler(self, painter: QPainter, area: QRect, grid: CellGrid) -> None:
-        """Paint frame numbers, and the line of the current frame."""
-        metrics, scroll = self.fontMetrics(), self.horizontalScrollBar().value()
-        room = metrics.horizontalAdvance(f" {self.num_frames - 1} ")
-        step = ruler_step(grid.columns, grid.column_width, room)
-        painter.setClipRect(area.left(), 0, area.width(), self.viewport().height())
-        begin, width = grid.column_span(self._frame)
-        x = area.left() + begin - scroll
-        own = metrics.horizontalAdvance(f" {self._frame} ")
-        middle = x + width // 2
-        label = QRect(max(area.left(), middle - own // 2), 0, own, area.top())
-        label.moveRight(min(label.right(), area.right()))
-        painter.setPen(self._faint_text())
-        first = math.floor(scroll / grid.column_width / step) * step
-        for frame in range(first, grid.columns, step):
-            at = area.left() + round((frame + 0.5) * grid.column_width) - scroll
-            if at > area.right():
-                break
-            number = QRect(at - room, 0, 2 * room, area.top())
-            text = str(frame)
-            half = metrics.horizontalAdvance(text) // 2 + 2
-            if at + half < label.left() or at - half > label.right():
-                painter.drawText(number, int(Qt.AlignmentFlag.AlignCenter), text)
-        text_colour = QColor(*self._colours.text)
-        painter.setPen(text_colour)
-        painter.drawText(label, int(Qt.AlignmentFlag.AlignCenter), str(self._frame))
-        painter.fillRect(x, area.top() - 2, width, 2, text_colour)
-        height = min(area.height(), grid.size[1])
-        painter.setPen(QPen(text_colour, 1))
-        painter.drawRect(x - 1, area.top() - 1, width, height)
-        painter.setClipping(False)
-
-    def _faint_text(self) -> QColor:
-        """Return the colour of what is less important."""
-        colour = QColor(*self._colours.text)
-        colour.setAlpha(160)
-        return colour
 
     def mousePressEvent(self, event: Any) -> None:
         """Go to the cell, or to the frame on the ruler."""
@@ -350,6 +254,16 @@ class TimelineView(QAbstractScrollArea):
         """Go along while the button is held."""
         if event.buttons() & Qt.MouseButton.LeftButton:
             self._choose_at(event.position())
+
+    def focusInEvent(self, event: Any) -> None:
+        """Show that keys come here."""
+        super().focusInEvent(event)
+        self.viewport().update()
+
+    def focusOutEvent(self, event: Any) -> None:
+        """Show that keys no longer come here."""
+        super().focusOutEvent(event)
+        self.viewport().update()
 
     def keyPressEvent(self, event: Any) -> None:
         """Walk along cells; other keys are the viewer's."""

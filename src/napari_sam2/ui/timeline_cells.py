@@ -51,13 +51,11 @@ class CellGrid:
 
     def column_span(self, column: int) -> tuple[int, int]:
         """Return where a column begins and how wide it is, in whole pixels."""
-        first = math.ceil(column * self.column_width)
-        return first, max(1, math.ceil((column + 1) * self.column_width) - first)
+        return _span(column, self.column_width)
 
     def row_span(self, row: int) -> tuple[int, int]:
         """Return where a row begins and how high it is, in whole pixels."""
-        first = math.ceil(row * self.row_height)
-        return first, max(1, math.ceil((row + 1) * self.row_height) - first)
+        return _span(row, self.row_height)
 
 
 def confidence_codes(confidence: NDArray[np.floating]) -> NDArray[np.uint16]:
@@ -125,9 +123,9 @@ def paint_cells(
         shown[prompted & outer] = background
         shown[prompted & inner] = text
     if high >= 3:
-        shown[dy >= high] = background
+        shown[_cell_of(y + 1, grid.row_height) != row] = background
     if grid.column_width >= 5:
-        shown[:, dx >= math.floor(grid.column_width) - 1] = background
+        shown[:, _cell_of(x + 1, grid.column_width) != column] = background
     picture[: len(y), : len(x), :3] = shown
     return picture
 
@@ -149,6 +147,21 @@ def ruler_step(columns: int, column_width: float, room: float) -> int:
         digit = step // 10 ** int(math.log10(step))
         step = step * 5 // 2 if digit == 2 else step * 2
     return step
+
+
+def _span(cell: int, size: float) -> tuple[int, int]:
+    """Return the first pixel that belongs to a cell, and how many do."""
+    first, after = (_first_pixel(number, size) for number in (cell, cell + 1))
+    return first, max(1, after - first)
+
+
+def _first_pixel(cell: int, size: float) -> int:
+    """Return the first pixel that `CellGrid.cell_at` counts to a cell."""
+    pixel = math.ceil(cell * size)
+    if math.floor(pixel / size) < cell:
+        return pixel + 1
+    # The product may be rounded up beyond a whole number.
+    return pixel - 1 if math.floor((pixel - 1) / size) >= cell else pixel
 
 
 def _cell_of(pixels: NDArray[np.integer], size: float) -> NDArray[np.intp]:

@@ -32,7 +32,7 @@ from napari_sam2.ui.review_box import ReviewBox
 from napari_sam2.ui.save_dialog import ask_and_export
 from napari_sam2.ui.shortcut_list import ShortcutList
 from napari_sam2.ui.shortcuts import KeyBindings
-from napari_sam2.ui.theme import ThemeColours
+from napari_sam2.ui.theme import ThemeColours, focus_style
 
 if TYPE_CHECKING:
     from napari_sam2.ui.fold import FoldButton
@@ -141,6 +141,7 @@ class Sam2Widget(QScrollArea):
             box.connect_controller(connections)
         connections.connect(controller.message, self.show_message)
         connections.connect(self._viewer.events.theme, self._show_theme)
+        self._show_theme()
         for signal in (
             controller.image_changed,
             controller.objects_changed,
@@ -201,7 +202,9 @@ class Sam2Widget(QScrollArea):
 
     def _show_theme(self, _: object = None) -> None:
         """Paint in the colours of the viewer's theme."""
-        self.review_box.timeline.set_colours(ThemeColours.of(self._viewer.theme))
+        colours = ThemeColours.of(self._viewer.theme)
+        self.review_box.timeline.set_colours(colours)
+        self.setStyleSheet(focus_style(colours))
 
     def _show_next_step(self, _: object = None) -> None:
         """Say what to do next, and offer to save what there is."""
