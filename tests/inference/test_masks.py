@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -107,6 +109,14 @@ def test_painted_masks_that_overlap_are_all_as_painted(overlap: str) -> None:
     np.testing.assert_array_equal(masks.masks, [first, second])
     np.testing.assert_array_equal(masks.labels(), np.where(second, 2, first))
     np.testing.assert_array_equal(masks.logits > 0, [first, second])
+
+
+def test_an_approved_mask_loses_no_pixel_to_one_painted_later() -> None:
+    first, second = rectangle(2, 8, 2, 8), rectangle(5, 12, 5, 12)
+    approved = replace(painted(first), approved=PackedMask.pack(first))
+    labels = frame_masks(approved, painted(second)).labels()
+    assert ((labels == 1) == first).all()
+    assert ((labels == 2) == second & ~first).all()
 
 
 def test_an_absent_object_has_an_empty_mask() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import dask.array as da
 import numpy as np
@@ -364,6 +365,25 @@ def test_approved_frames_never_change(desk):
     assert not (desk.controller.labels()[5:7] == before).all()
 
 
+def test_a_prompt_on_an_approved_frame_opens_it_with_a_word(desk):
+    click(desk, 20, 30, frame=3)
+    desk.controller.propagate()
+    desk.controller.approve(5)
+    click(desk, 50, 10, frame=5)
+    assert "was approved" in desk.said[-1]
+    assert desk.controller.row(1).approved == 0
+    assert desk.centre(1, 5) == (50, 10)
+
+
+def test_painting_beside_an_approved_object_takes_none_of_its_pixels(desk):
+    click(desk, 20, 30, frame=3, object_id=1)
+    desk.controller.approve()
+    before = desk.controller.labels()[3] == 1
+    paint(desk, 3, 20, 34, 2, size=9)
+    np.testing.assert_array_equal(desk.controller.labels()[3] == 1, before)
+    assert (desk.controller.labels()[3] == 2).any()
+
+
 def test_a_correction_tracks_only_the_span_to_the_next_anchors(desk):
     click(desk, 20, 30, frame=0)
     desk.controller.propagate()
@@ -650,6 +670,24 @@ def test_a_labels_layer_as_prompts(desk):
     assert desk.controller.row(3).prompts == 2
     desk.controller.propagate()
     assert desk.labelled(70000) == list(range(8))
+
+
+def test_hundreds_of_labels_as_prompts(viewer):
+    desk = Desk(viewer)
+    desk.open(data=np.zeros((6, 128, 128), np.uint8))
+    labels = np.zeros((6, 128, 128), np.uint16)
+    for number in range(400):
+        y, x = divmod(number, 20)
+        labels[:, 6 * y : 6 * y + 4, 6 * x : 6 * x + 4] = number + 1
+    desk.controller.use_labels(viewer.add_labels(labels), all_frames=True)
+    np.testing.assert_array_equal(desk.controller.labels(), labels)
+    assert len(desk.controller.objects) == 400
+    assert all(row.prompts == 6 for row in desk.controller.objects)
+    started = time.perf_counter()
+    click(desk, 60, 61, frame=2, object_id=1)
+    assert time.perf_counter() - started < 2
+    desk.controller.delete_objects(range(1, 400))
+    assert np.unique(desk.controller.labels()).tolist() == [0, 400]
 
 
 def test_propagation_waits_for_labels_that_are_read(manual):

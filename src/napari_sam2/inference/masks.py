@@ -127,8 +127,8 @@ class FrameMasks:
     def labels(self, overlap: Overlap | None = None) -> NDArray[np.unsignedinteger]:
         """Return the label image ``(H, W)``: object ids, 0 beside them.
 
-        Painted and approved masks come first, as they are; then each pixel goes to
-        the object of the highest logit, or with ``overlap="keep"`` to the object
+        Approved masks come first, then painted ones, as they are; then each pixel goes
+        to the object of the highest logit, or with ``overlap="keep"`` to the object
         added last. uint16, or uint32 if an id needs it.
         """
         owner = self._owners(overlap or self.cleaning.overlap)
@@ -149,9 +149,14 @@ class FrameMasks:
             wins = patch.logits > (0 if overlap == "keep" else best)
             here[wins] = row
             best[wins] = patch.logits[wins]
+        exact.sort(key=lambda found: self._is_approved(found[0]))
         for row, patch in exact:
             owner[patch.where][patch.logits > 0] = row
         return owner
+
+    def _is_approved(self, row: int) -> bool:
+        result = self._results[row]
+        return result is not None and result.approved is not None
 
     def _patches(self) -> Iterator[tuple[int, Patch, bool]]:
         """Yield the row, the positive logits, and whether they are exact."""

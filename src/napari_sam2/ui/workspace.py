@@ -6,6 +6,7 @@ All of it lives on the GUI thread but the `Engine`, which is only handed to jobs
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ class Workspace:
         self._frame_revision: defaultdict[int, int] = defaultdict(int)
         self._gone: dict[int, int] = {}  # deleted objects, with the revision
         self._leftover: defaultdict[int, set[int]] = defaultdict(set)
-        self._masks: dict[Where, CroppedMask] = {}
+        self._painted: dict[Where, Drawn] = {}
         self._sent: dict[Where, Drawn] = {}
         self._open_jobs = 0
         self._open_reads = 0
@@ -159,7 +160,12 @@ class Workspace:
     def sync(self) -> None:
         """Tell the session what was drawn, moved or removed since it was told last."""
         wanted = self._wanted()
-        changed = {w for w in wanted if self._sent.get(w) != wanted[w]}
+        # Most are the very same; comparing them would take long for many objects.
+        changed = {
+            where
+            for where, drawn in wanted.items()
+            if (sent := self._sent.get(where)) is not drawn and sent != drawn
+        }
         gone = self._sent.keys() - wanted.keys()
         locked = self.table.locked()
         known = len(self.table)
@@ -174,6 +180,11 @@ class Workspace:
             if object_id in locked:
                 self._warn(f"Object {object_id} is locked: unlock it to change it.")
                 continue
+            if frame in self.table.frames_marked(object_id, Mark.APPROVED):
+                self._tell(
+                    f"Frame {frame} of object {object_id} was approved; your change "
+                    "opens it again."
+                )
             by_frame[frame][object_id] = wanted.get((object_id, frame))
         for frame, drawn in by_frame.items():
             for object_id, one in drawn.items():
@@ -213,8 +224,8 @@ class Workspace:
         if not ids:
             return
         self.prompts.remove(ids)
-        for where in [w for w in self._masks if w[0] in ids]:
-            del self._masks[where]
+        for where in [w for w in self._painted if w[0] in ids]:
+            del self._painted[where]
         for where in [w for w in self._sent if w[0] in ids]:
             del self._sent[where]
         leftover = {f for f, left in self._leftover.items() if left.intersection(ids)}
@@ -239,7 +250,7 @@ class Workspace:
             self._warn(f"Object {object_id} is locked: unlock it to change it.")
             return
         self.prompts.remove([object_id], frame)
-        self._masks.pop((object_id, frame), None)
+        self._painted.pop((object_id, frame), None)
         self.sync()
 
     def use_labels(self, source: LabelsSource, frames: Iterable[int]) -> None:
@@ -252,7 +263,7 @@ class Workspace:
         def taken(frame: int, masks: dict[int, CroppedMask]) -> None:
             for object_id, mask in masks.items():
                 if object_id not in locked:
-                    self._masks[object_id, frame] = mask
+                    self._painted[object_id, frame] = Drawn(mask=mask)
             self.prompts.remove(masks, frame)
             found.extend(masks)
             self.sync()
@@ -320,12 +331,10 @@ class Workspace:
 
     def _wanted(self) -> dict[Where, Drawn]:
         """Return what is drawn and painted."""
-        wanted = self.prompts.read()
-        for where, mask in self._masks.items():
-            drawn = wanted.get(where, Drawn())
-            wanted[where] = Drawn(
-                drawn.points, drawn.labels, drawn.box, drawn.outlines, mask
-            )
+        wanted = dict(self._painted)
+        for where, drawn in self.prompts.read().items():
+            painted = wanted.get(where, drawn)
+            wanted[where] = replace(drawn, mask=painted.mask)
         return wanted
 
     def _send(self, frame: int, drawn: dict[int, Drawn | None]) -> None:
@@ -386,9 +395,9 @@ class Workspace:
             where = (object_id, edit.frame)
             mask = CroppedMask.crop(edit.labels == object_id)
             if edit.undone and mask.empty:
-                self._masks.pop(where, None)
+                self._painted.pop(where, None)
             else:
-                self._masks[where] = mask
+                self._painted[where] = Drawn(mask=mask)
         self.prompts.remove(edit.object_ids, edit.frame)
         self.sync()
 
@@ -459,6 +468,9 @@ class Workspace:
             )
         )
         self.jobs_changed.emit()
+
+    def _tell(self, sentence: str) -> None:
+        self.message.emit(Message(sentence, Severity.INFO))
 
     def _warn(self, sentence: str) -> None:
         self.message.emit(Message(sentence, Severity.WARNING))
