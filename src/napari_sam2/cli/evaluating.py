@@ -98,9 +98,8 @@ def evaluate_all(request: EvaluateRequest) -> Report:
         require_ctcmetrics()
     model = _network(request)
     predictor = VideoPredictor(model)
-    name = request.network or default_model().name
     precision = str(model.precision).removeprefix("torch.")
-    note(f"{name} on {model.device}, computing in {precision}")
+    note(f"{_network_name(request)} on {model.device}, computing in {precision}")
     stacks: list[StackEvaluation] = []
     failures: list[Failure] = []
     for name, opened in _sources(request, pairs):
@@ -188,8 +187,9 @@ def _report(
     failures: Sequence[Failure],
 ) -> Report:
     """Sum up what is done."""
-    name = request.network or default_model().name
-    return Report(name, request.checkpoint, tuple(stacks), tuple(failures))
+    return Report(
+        _network_name(request), request.checkpoint, tuple(stacks), tuple(failures)
+    )
 
 
 def _pairs(request: EvaluateRequest) -> list[StackPair]:
@@ -266,6 +266,10 @@ def _open_pair(request: EvaluateRequest, pair: StackPair) -> OpenStack:
         },
     )
     return OpenStack(pair.name, frames, labels, axis == "T")
+
+
+def _network_name(request: EvaluateRequest) -> str:
+    return request.network or default_model().name
 
 
 def _network(request: EvaluateRequest) -> Sam2:
