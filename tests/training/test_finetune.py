@@ -124,6 +124,13 @@ def test_defaults_follow_the_model_and_the_stacks(tmp_path, settings):
     assert stage.learning_rate == 3e-5
 
 
+def test_single_frames_are_learned_from_and_scored(tmp_path, settings):
+    data = write_stacks(tmp_path / "data", 2, frames=1)
+    result = finetune(replace(settings, data=data), out=tmp_path / "out", device="cpu")
+    (after,) = result.after
+    assert after.objects == 3
+
+
 def test_what_cannot_begin(tmp_path, settings):
     with pytest.raises(CheckpointError, match=CHECKPOINT):
         finetune(settings, out=tmp_path / "none", resume=True)

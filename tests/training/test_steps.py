@@ -124,3 +124,22 @@ def test_the_loss_falls_on_what_is_shown_again(model, images, clips, kind):
         optimizer.step()
         losses.append(result.loss.item())
     assert losses[-1] < 0.75 * losses[0]
+
+
+@pytest.mark.parametrize("kind", ["images", "clips"])
+def test_half_precision_leaves_gradients_whole(model, images, clips, kind):
+    parameters, function = {
+        "images": (images, image_step),
+        "clips": (clips, clip_step),
+    }[kind]
+    _, whole = take(function, model, parameters, corrections=1)
+    model.precision = torch.bfloat16
+    _, half = take(function, model, parameters, corrections=1)
+    assert half.loss.dtype == torch.float32
+    assert half.loss != whole.loss
+    assert half.loss.item() == pytest.approx(whole.loss.item(), rel=0.1)
+    half.loss.backward()
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            assert parameter.grad.dtype == torch.float32
+            assert torch.isfinite(parameter.grad).all()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from napari_sam2.errors import ImageError
 from napari_sam2.evaluation import Protocol, evaluate_stack
@@ -26,6 +28,7 @@ INTERACTIONS = (1, 3)
 """Prompts of the simulated annotator after which scores are taken."""
 
 _PROTOCOL = Protocol(interactions=max(INTERACTIONS), most_objects=16)
+"""Objects on too few frames count where a stack has no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +77,15 @@ def score_held_out(
             if progress is not None:
                 progress(name, done, total)
 
+        _, seen = np.unique(stack.objects.ids, return_counts=True)
+        least = min(_PROTOCOL.least_frames, int(seen.max()))
         frames, labels = stack.open()
         try:
             found = evaluate_stack(
                 predictor,
                 frames,
                 labels,
-                protocol=_PROTOCOL,
+                protocol=replace(_PROTOCOL, least_frames=least),
                 object_ids=stack.ids if split.by_object else (),
                 contrast=stack.contrast,
                 name=name,
