@@ -56,8 +56,8 @@ def _plot_interactions(
     rows = [row for row in score_rows(stacks) if row.stack == which]
     model = [row for row in rows if row.method == "model"]
     counts = [row.interactions for row in model]
-    axes.plot(counts, [row.mean_iou for row in model], "o-", label="IoU")
-    axes.plot(counts, [row.boundary_f for row in model], "s--", label="boundary F")
+    axes.plot(counts, [row.mean_iou for row in model], "C0o-", label="IoU")
+    axes.plot(counts, [row.boundary_f for row in model], "C0s--", label="boundary F")
     for row in rows:
         if row.method != "model":
             axes.axhline(
