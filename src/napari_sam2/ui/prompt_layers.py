@@ -27,6 +27,7 @@ _POSITIVE = (0.1, 0.85, 0.3)
 _NEGATIVE = (0.95, 0.2, 0.15)
 _SHAPE = (1.0, 0.85, 0.1)
 _FAINT = 0.25
+_POINT, _LINE = 0.03, 0.006  # of the frame's shorter side
 _SETTLED = ("added", "changed", "removed")
 _CONTROL = "Control"
 _OUTLINES = ("polygon", "ellipse")
@@ -315,7 +316,7 @@ class PromptLayers:
                 "object_id": np.zeros(0, np.int64),
                 "positive": np.zeros(0, bool),
             },
-            size=10,
+            size=max(2.0, _POINT * min(self._frames.frame_shape)),
             border_width=0.12,
             out_of_slice_display=False,
         )
@@ -331,7 +332,7 @@ class PromptLayers:
             features={"object_id": np.zeros(0, np.int64)},
             face_color="transparent",
             edge_color=np.array([[*_SHAPE, 1.0]]),
-            edge_width=2,
+            edge_width=max(0.5, _LINE * min(self._frames.frame_shape)),
         )
         self._place(layer)
         layer.events.data.connect(self._on_data)
