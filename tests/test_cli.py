@@ -41,7 +41,8 @@ def test_version_help_and_no_command(capsys: Capture) -> None:
     plain = run(capsys)
     asked = run(capsys, "--help")
     assert plain.code == asked.code == 0
-    for command in ("track", "info", "models", "demo", "schema"):
+    commands = ("track", "info", "models", "demo", "schema")
+    for command in (*commands, "evaluate", "train", "finetune"):
         assert command in asked.out
         assert command in plain.out
         assert run(capsys, command, "-h").code == 0
