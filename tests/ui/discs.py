@@ -92,13 +92,15 @@ class DiscPredictor:
 
         span = (0, session.num_frames - 1) if frames is None else frames
         ids = None if object_ids is None else tuple(object_ids)
-        tracker = _DiscTracker(session, self.tracked)
+        tracker = DiscTracker(session, self.tracked)
         return propagate_spans(
             tracker, direction, span, ids, every_frame=frames is not None
         )
 
 
-class _DiscTracker:
+class DiscTracker:
+    """Tracks as `FrameTracker` does, without a network."""
+
     def __init__(self, session: Session, tracked: list[tuple[int, int]]) -> None:
         self.session = session
         self._tracked = tracked

@@ -6,7 +6,8 @@ import time
 import dask.array as da
 import numpy as np
 import pytest
-from discs import RADIUS, SIZE, Desk
+import torch
+from discs import RADIUS, SIZE, Desk, DiscTracker
 from napari.components import ViewerModel
 
 from napari_sam2.errors import CheckpointError
@@ -317,6 +318,66 @@ def test_hidden_objects_keep_their_labels_and_colours(desk):
     assert layer.colormap.map(np.array([3]))[0, 3] == 1
     desk.controller.set_visible([1], True)
     assert layer.colormap.map(np.array([1]))[0, 3] == 1
+
+
+def test_a_new_object_has_its_colour_while_another_is_hidden(desk):
+    click(desk, 20, 30, object_id=1)
+    desk.controller.set_visible([1], False)
+    click(desk, 40, 30, object_id=2)
+    layer = desk.controller.labels_layer
+    np.testing.assert_allclose(
+        layer.colormap.map(np.array([2]))[0], desk.controller.row(2).color
+    )
+
+
+def test_other_colours_are_told(desk):
+    click(desk, 20, 30, object_id=1)
+    told = []
+    desk.controller.objects_changed.connect(told.append)
+    before = desk.controller.row(1).color
+    desk.controller.labels_layer.new_colormap(seed=3)
+    assert told == [None]
+    assert desk.controller.row(1).color != before
+
+
+def test_tracking_all_again_knows_how_much_it_is(manual):
+    click(manual, 20, 30, frame=3)
+    manual.drain()
+    for _ in range(2):
+        manual.controller.propagate()
+        manual.lane.step()
+        assert manual.controller.progress.total == 7
+        manual.drain()
+
+
+@pytest.mark.parametrize(
+    ("reason", "sentence"),
+    [
+        (OSError("gone"), "cannot be read"),
+        (MemoryError(), "not enough memory"),
+        (torch.OutOfMemoryError(), "graphics card"),
+    ],
+)
+def test_what_fails_on_the_way_is_told_and_what_is_done_stays(manual, reason, sentence):
+    click(manual, 20, 30, frame=0)
+    manual.drain()
+    track = DiscTracker.track
+
+    def failing(self, tracks, frame, *, backward):
+        if frame == 4:
+            raise reason
+        track(self, tracks, frame, backward=backward)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DiscTracker, "track", failing)
+        manual.controller.propagate()
+        manual.drain()
+    assert sentence in manual.said[-1]
+    assert manual.labelled(1) == [0, 1, 2, 3]
+    assert manual.controller.activity == Activity.IDLE
+    manual.controller.propagate()
+    manual.drain()
+    assert manual.labelled(1) == list(range(8))
 
 
 def test_locked_objects_do_not_change(desk):

@@ -5,12 +5,13 @@ Nothing else touches the session; nothing here touches a layer.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from napari_sam2.errors import ImageError, PromptError
+from napari_sam2.errors import ConfigError, ImageError, PromptError
 from napari_sam2.ui.records import Mark
 
 if TYPE_CHECKING:
@@ -178,9 +179,13 @@ class Engine:
                 if prompt is None:
                     gone |= self._remove_prompt(frame, object_id)
                 else:
-                    self._predictor.add_prompt(
-                        self._session, frame=frame, object_id=object_id, prompt=prompt
-                    )
+                    with in_plain_words():
+                        self._predictor.add_prompt(
+                            self._session,
+                            frame=frame,
+                            object_id=object_id,
+                            prompt=prompt,
+                        )
             except PromptError as error:
                 refused = error
         known = [i for i in prompts if self._session.has_object(i)]
@@ -299,13 +304,17 @@ class Engine:
                 "There is nothing to propagate: click on an object first."
             )
         total = self._count_due(direction, frames, known)
+        if not total:  # nothing is missing: all is tracked again
+            whole = (0, self._session.num_frames - 1)
+            total = self._count_due(direction, whole, known)
         while True:
             self._changed = False
             yield Planned(total)
-            for masks in self._predictor.propagate(
-                self._session, direction=direction, frames=frames, object_ids=known
-            ):
-                yield self._frame_answer(masks.frame)
+            with in_plain_words():
+                for masks in self._predictor.propagate(
+                    self._session, direction=direction, frames=frames, object_ids=known
+                ):
+                    yield self._frame_answer(masks.frame)
             # A range was asked for whole, and is not computed whole once more.
             if not self._changed or frames is not None:
                 return
@@ -396,12 +405,39 @@ def start_engine(
     ImageError
         If the image cannot be read.
     """
-    try:
+    with in_plain_words():
         return Engine(predictor, frames, contrast)
-    except (OSError, MemoryError) as error:
+
+
+@contextmanager
+def in_plain_words() -> Iterator[None]:
+    """Say what a user can do about what memory and files raise.
+
+    Raises
+    ------
+    ImageError
+        If the image can no longer be read.
+    ConfigError
+        If there is not enough memory.
+    """
+    import torch
+
+    try:
+        yield
+    except OSError as error:
         raise ImageError(
             f"The image cannot be read ({error or type(error).__name__}). Check that "
             "its file is still there."
+        ) from error
+    except torch.OutOfMemoryError as error:
+        raise ConfigError(
+            "The memory of the graphics card is full: choose a smaller model or the "
+            "device cpu, or close what else uses it."
+        ) from error
+    except MemoryError as error:
+        raise ConfigError(
+            "There is not enough memory: choose a smaller model, or close other "
+            "programs."
         ) from error
 
 

@@ -67,6 +67,8 @@ class ResultLayer:
         Gets a `BrushEdit` for each frame that a stroke changed.
     selected : callable
         Gets the label that the user selects in the layer.
+    recolored : callable
+        Called when the user gives the layer other colours.
     refused : callable
         Gets a sentence when a stroke was taken back.
 
@@ -83,12 +85,14 @@ class ResultLayer:
         *,
         edited: Callable[[BrushEdit], None],
         selected: Callable[[int], None],
+        recolored: Callable[[], None],
         refused: Callable[[str], None],
     ) -> None:
         self._viewer = viewer
         self._frames = frames
         self._edited = edited
         self._selected = selected
+        self._recolored = recolored
         self._refused = refused
         self._geometry = frames.labels_geometry()
         self._hidden: frozenset[int] = frozenset()
@@ -124,6 +128,7 @@ class ResultLayer:
         events.paint.disconnect(self._on_paint)
         events.set_data.disconnect(self._on_set_data)
         events.selected_label.disconnect(self._on_selected)
+        events.colormap.disconnect(self._on_colormap)
         if self._on_drag in self.layer.mouse_drag_callbacks:
             self.layer.mouse_drag_callbacks.remove(self._on_drag)
 
@@ -244,6 +249,10 @@ class ResultLayer:
         if not self._quiet and self.layer.selected_label > 0:
             self._selected(int(self.layer.selected_label))
 
+    def _on_colormap(self, _event: Any) -> None:
+        if not self._quiet:
+            self._recolored()
+
     def _on_drag(self, layer: Labels, _event: Any) -> Iterator[None]:
         """Put off painting the frame on screen while a stroke is drawn on it."""
         if str(layer.mode) not in _PAINTING:
@@ -338,6 +347,7 @@ class ResultLayer:
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_set_data)
         layer.events.selected_label.connect(self._on_selected)
+        layer.events.colormap.connect(self._on_colormap)
         layer.mouse_drag_callbacks.append(self._on_drag)
         return layer
 

@@ -97,6 +97,7 @@ class Workspace:
             frames,
             edited=self._take_brush,
             selected=self.select,
+            recolored=lambda: self.rows_changed.emit(None),
             refused=self._warn,
         )
         self.prompts = PromptLayers(
@@ -172,6 +173,8 @@ class Workspace:
         for object_id, _ in sorted(changed):
             self.table.add(object_id)
         if len(self.table) != known:
+            if self.table.hidden():
+                self.result.set_hidden(self.table.hidden(), self.table.object_ids)
             self.rows_changed.emit(None)
         if self.engine is None:
             return
