@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Image
 from psygnal import Signal
 
 from napari_sam2.data.contrast import estimate_contrast
 from napari_sam2.errors import Sam2Error
 from napari_sam2.inference.options import PredictorOptions
 from napari_sam2.ui.export import export_of
-from napari_sam2.ui.frames import layer_frames
+from napari_sam2.ui.images import Images
 from napari_sam2.ui.jobs import Job, WorkerLane
 from napari_sam2.ui.labels_source import labels_source
 from napari_sam2.ui.models import (
@@ -26,7 +25,7 @@ from napari_sam2.ui.models import (
     model_choices,
 )
 from napari_sam2.ui.object_table import ObjectTable, next_doubtful
-from napari_sam2.ui.propagation import Propagation, Span
+from napari_sam2.ui.propagation import Span
 from napari_sam2.ui.records import (
     Activity,
     Mark,
@@ -36,19 +35,18 @@ from napari_sam2.ui.records import (
     Severity,
     Tool,
 )
+from napari_sam2.ui.runner import Runner
 from napari_sam2.ui.tools import Tools
-from napari_sam2.ui.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari.components import ViewerModel
     from napari.layers import Labels, Layer
-    from napari.utils.events import Event
     from numpy.typing import NDArray
 
     from napari_sam2.inference.schedule import Direction
-    from napari_sam2.ui.engine import Engine, FrameAnswer, Predictor
+    from napari_sam2.ui.engine import Predictor
     from napari_sam2.ui.frames import LayerFrames
     from napari_sam2.ui.jobs import Lane
     from napari_sam2.ui.models import MakePredictor
@@ -61,6 +59,7 @@ if TYPE_CHECKING:
         Progress,
         Timeline,
     )
+    from napari_sam2.ui.workspace import Workspace
 
 _PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 _SHOW_SECONDS = 0.1  # at least between two answers that make the window draw
@@ -144,27 +143,13 @@ class Controller:
         self._lane = WorkerLane() if lane is None else lane
         self._beside = WorkerLane() if beside is None else beside
         self._loader = ModelLoader(self._beside, make, PredictorOptions())
-        self._work: Workspace | None = None
-        self._aside: dict[object, Workspace] = {}
-        self._run: Propagation | None = None
-        self._rest: Span | None = None
+        self._images = Images(self._viewer, self._lane)
+        self._runner = Runner(self._viewer, self._lane)
+        self._tools = Tools(self._viewer)
         self._activity = Activity.IDLE
         self._exports = 0
-        self._frame = 0
-        self._follow = False
-        self._followed = 0.0
         self._told = 0.0
-        self._tools = Tools(self._viewer)
-        self._loader.changed.connect(self._on_model)
-        self._loader.message.connect(self._on_message)
-        self._loader.loaded.connect(self._take_predictor)
-        self._tools.changed.connect(self._on_tool)
-        self._tools.message.connect(self._on_message)
-        self._viewer.layers.events.inserted.connect(self._on_inserted)
-        self._viewer.layers.events.removed.connect(self._on_removed)
-        self._viewer.dims.events.point.connect(self._on_slider)
-        for layer in self._viewer.layers:
-            layer.events.name.connect(self._on_name)
+        self._connect()
         weakref.finalize(viewer, _close_lanes, self._lane, self._beside)
 
     @classmethod
@@ -181,24 +166,16 @@ class Controller:
 
     def close(self) -> None:
         """Stop all work and let the layers go; they stay in the viewer."""
-        self._drop_run()
         self._lane.close()
         self._beside.close()
-        for work in (self._work, *self._aside.values()):
-            if work is not None:
-                self._disconnect(work)
-                work.close()
-        self._work, self._aside = None, {}
+        self._images.close()
         self._tools.close()
-        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
-        self._viewer.layers.events.removed.disconnect(self._on_removed)
-        self._viewer.dims.events.point.disconnect(self._on_slider)
         for found in [v for v, c in _CONTROLLERS.items() if c is self]:
             del _CONTROLLERS[found]
 
     def images(self) -> tuple[Layer, ...]:
         """Return the image layers that can be chosen, the topmost last."""
-        return tuple(layer for layer in self._viewer.layers if isinstance(layer, Image))
+        return self._images.layers()
 
     @property
     def image(self) -> Layer | None:
@@ -212,31 +189,12 @@ class Controller:
         stays.
         """
         if layer is None:
-            self._put_aside()
-            self.image_changed.emit()
+            self._images.leave()
             return
         try:
-            frames = layer_frames(layer, axes)
-            work = self._workspace(frames)
+            self._images.open(layer, axes)
         except Sam2Error as error:
             self._say(str(error), Severity.ERROR)
-            return
-        if work is not self._work:
-            self._put_aside()
-            self._work = work
-            self._connect(work)
-        self._drop_run()
-        self._rest = None
-        work.attach()
-        self._tools.work = work
-        if self._loader.predictor is not None:
-            work.start(self._loader.predictor)
-        self._frame = frames.current_frame(self._viewer)
-        self.image_changed.emit()
-        self.objects_changed.emit(None)
-        self.timeline_changed.emit(None)
-        self.selection_changed.emit(work.selected)
-        self.frame_changed.emit(self._frame)
 
     @property
     def axes(self) -> AxesChoice | None:
@@ -266,7 +224,7 @@ class Controller:
     @property
     def frame(self) -> int:
         """The frame on screen, 0 without an image."""
-        return self._frame if self._work is not None else 0
+        return self._images.frame
 
     def go_to(self, frame: int, object_id: int | None = None) -> None:
         """Show a frame, and make an object the current one."""
@@ -458,7 +416,7 @@ class Controller:
     @property
     def progress(self) -> Progress | None:
         """How far the propagation has come; None if there is none."""
-        return None if self._run is None else self._run.progress
+        return self._runner.progress
 
     def propagate(
         self,
@@ -486,36 +444,29 @@ class Controller:
         if ids is not None and not set(ids) - locked:
             self._say("These objects are locked: unlock them to track them.")
             return
-        work.when_read(lambda: self._begin(Span(direction, frames, ids, locked)))
+        span = Span(direction, frames, ids, locked)
+        work.when_read(lambda: self._begin(work, span))
 
     def pause(self) -> None:
         """Let the propagation stand still after the frame in work."""
-        if self._run is not None and not self._run.paused:
-            self._run.pause(True)
-            self._update_activity()
+        self._runner.pause()
 
     def resume(self) -> None:
         """Let it go on; after `cancel`, go on with what is missing."""
-        if self._run is not None:
-            if self._run.paused:
-                self._run.pause(False)
-                self._update_activity()
-        elif self._rest is not None and self._work is not None:
-            self._begin(self._rest)
+        self._runner.resume()
 
     def cancel(self) -> None:
         """End the propagation after the frame in work; what is done is kept."""
-        if self._run is not None:
-            self._run.cancel()
+        self._runner.cancel()
 
     @property
     def follow(self) -> bool:
         """Whether the viewer goes along with the frames as they are computed."""
-        return self._follow
+        return self._runner.follow
 
     def set_follow(self, follow: bool) -> None:
         """Let the viewer go along with the frames, or stay."""
-        self._follow = follow
+        self._runner.follow = follow
 
     def approve(
         self,
@@ -621,61 +572,9 @@ class Controller:
             )
         )
 
-    def _workspace(self, frames: LayerFrames) -> Workspace:
-        """Return what belongs to these frames: in work, put aside, or new."""
-        work = self._work
-        if work is not None and work.frames.key == frames.key:
-            work.frames = frames
-            return work
-        found = self._aside.pop(frames.key, None)
-        if found is None:
-            return Workspace(self._viewer, frames, self._lane)
-        found.frames = frames
-        return found
-
-    def _put_aside(self) -> None:
-        """Let the image in work go, to be found again."""
-        work = self._work
-        if work is None:
-            return
-        self._drop_run()
-        self._disconnect(work)
-        work.stop()
-        self._aside[work.frames.key] = work
-        self._work = None
-        self._tools.work = None
-        self._update_activity()
-
-    def _connect(self, work: Workspace) -> None:
-        work.rows_changed.connect(self._on_rows)
-        work.frame_changed.connect(self._on_frame)
-        work.selection_changed.connect(self._on_selected)
-        work.jobs_changed.connect(self._update_activity)
-        work.message.connect(self._on_message)
-        for name in _PLACE:
-            getattr(work.frames.layer.events, name).connect(self._on_moved)
-        work.frames.layer.events.data.connect(self._on_data)
-
-    def _disconnect(self, work: Workspace) -> None:
-        work.rows_changed.disconnect(self._on_rows)
-        work.frame_changed.disconnect(self._on_frame)
-        work.selection_changed.disconnect(self._on_selected)
-        work.jobs_changed.disconnect(self._update_activity)
-        work.message.disconnect(self._on_message)
-        for name in _PLACE:
-            getattr(work.frames.layer.events, name).disconnect(self._on_moved)
-        work.frames.layer.events.data.disconnect(self._on_data)
-
-    def _take_predictor(self, predictor: Predictor) -> None:
-        """Start a session with a model that was loaded."""
-        self._drop_run()
-        self._rest = None
-        if self._work is not None:
-            self._work.start(predictor)
-
     def _ready(self, work: Workspace) -> bool:
         """Say why nothing can be propagated, if so."""
-        if self._run is not None:
+        if self._runner.running:
             self._say("A propagation is under way: cancel it, or wait for its end.")
         elif self._loader.predictor is None:
             stage = self._loader.status.stage
@@ -691,62 +590,17 @@ class Controller:
             return True
         return False
 
-    def _begin(self, span: Span) -> None:
-        """Start a propagation."""
-        work = self._work
-        if work is None or self._run is not None:
-            return
+    def _begin(self, work: Workspace, span: Span) -> None:
+        """Start a propagation, unless the image was left meanwhile."""
         if work.engine is None:
             self._say("The image is still being read: try again in a moment.")
-            return
-        engine = work.engine
-        self._rest = None
-        self._run = Propagation(
-            span,
-            arrived=lambda answer: self._arrive(work, engine, answer),
-            progressed=self.progress_changed.emit,
-            ended=self._end_run,
-        )
-        self._run.start(self._lane, engine)
-        self._update_activity()
-
-    def _arrive(self, work: Workspace, engine: Engine, answer: FrameAnswer) -> None:
-        """Take a frame of the propagation in."""
-        work.take_frame(engine, answer)
-        now = time.monotonic()
-        if self._follow and now - self._followed >= _SHOW_SECONDS:
-            self._followed = now
-            work.frames.show(self._viewer, answer.frame)
-
-    def _end_run(self, run: Propagation, error: Sam2Error | None) -> None:
-        """Tell that a propagation is over, unless another has taken its place."""
-        if run is not self._run:
-            return
-        self._run = None
-        if run.cancelled:
-            self._rest = run.span.rest_after(run.last_frame)
-        if error is not None:
-            self._say(str(error), Severity.ERROR)
-        if self._work is not None:
-            if self._follow and run.last_frame is not None:
-                self._work.frames.show(self._viewer, run.last_frame)
-            self._work.result.refresh(now=True)
-        self.progress_changed.emit(None)
-        self.objects_changed.emit(None)
-        self.timeline_changed.emit(None)
-        self._update_activity()
-
-    def _drop_run(self) -> None:
-        """End a propagation whose session goes."""
-        if self._run is not None:
-            run, self._run = self._run, None
-            run.cancel()
-            self.progress_changed.emit(None)
-            self._update_activity()
+        elif work is self._work:
+            self._runner.begin(work, span)
 
     def _update_activity(self) -> None:
-        if self._run is not None:
-            now = Activity.PAUSED if self._run.paused else Activity.PROPAGATING
+        if self._runner.running:
+            paused = self._runner.paused
+            now = Activity.PAUSED if paused else Activity.PROPAGATING
         elif self._exports:
             now = Activity.EXPORTING
         elif self._work is not None and self._work.busy:
@@ -781,7 +635,90 @@ class Controller:
         last = first if last is None else last
         return range(min(first, last), max(first, last) + 1)
 
-    # psygnal takes a signal's emit that is connected for one of Qt's, and calls it.
+    @property
+    def _work(self) -> Workspace | None:
+        """What belongs to the image in work."""
+        return self._images.work
+
+    def _connect(self) -> None:
+        """Listen to the parts."""
+        self._loader.changed.connect(self._on_model)
+        self._loader.message.connect(self._on_message)
+        self._loader.loaded.connect(self._on_loaded)
+        self._images.opened.connect(self._on_opened)
+        self._images.left.connect(self._on_left)
+        self._images.removed.connect(self._on_removed)
+        self._images.listed.connect(self._on_listed)
+        self._images.frame_changed.connect(self._on_slider)
+        self._runner.progressed.connect(self._on_progress)
+        self._runner.changed.connect(self._update_activity)
+        self._runner.ended.connect(self._on_ended)
+        self._runner.message.connect(self._on_message)
+        self._tools.changed.connect(self._on_tool)
+        self._tools.message.connect(self._on_message)
+
+    def _on_opened(self, work: Workspace) -> None:
+        """Begin with an image, which may have been in work before."""
+        self._runner.drop()
+        if self._tools.work is not work:
+            work.rows_changed.connect(self._on_rows)
+            work.frame_changed.connect(self._on_frame)
+            work.selection_changed.connect(self._on_selected)
+            work.jobs_changed.connect(self._update_activity)
+            work.message.connect(self._on_message)
+            self._tools.work = work
+        if self._loader.predictor is not None:
+            work.start(self._loader.predictor)
+        self._tell_all()
+        self.selection_changed.emit(work.selected)
+        self.frame_changed.emit(self.frame)
+
+    def _on_left(self, work: Workspace) -> None:
+        """Have nothing to do with an image any more."""
+        self._runner.drop()
+        work.rows_changed.disconnect(self._on_rows)
+        work.frame_changed.disconnect(self._on_frame)
+        work.selection_changed.disconnect(self._on_selected)
+        work.jobs_changed.disconnect(self._update_activity)
+        work.message.disconnect(self._on_message)
+        self._tools.work = None
+        self._update_activity()
+        self._tell_all()
+
+    def _on_removed(self, name: str) -> None:
+        severity = Severity.WARNING if self._runner.running else Severity.INFO
+        self._say(
+            f"The image {name!r} was removed: work on it has ended, its labels stay.",
+            severity,
+        )
+
+    def _on_loaded(self, predictor: Predictor) -> None:
+        """Start a session with a model that was loaded."""
+        self._runner.drop()
+        if self._work is not None:
+            self._work.start(predictor)
+
+    def _on_ended(self) -> None:
+        self.objects_changed.emit(None)
+        self.timeline_changed.emit(None)
+
+    def _tell_all(self) -> None:
+        """Tell that everything may be otherwise."""
+        self.image_changed.emit()
+        self.objects_changed.emit(None)
+        self.timeline_changed.emit(None)
+
+    # psygnal takes a signal's emit that is connected for one of Qt's, and calls it:
+    # so what is only passed on goes through a method.
+
+    def _on_progress(self, progress: Progress | None) -> None:
+        self.progress_changed.emit(progress)
+
+    def _on_listed(self) -> None:
+        self.images_changed.emit()
+
+    def _on_slider(self, frame: int) -> None:
+        self.frame_changed.emit(frame)
 
     def _on_message(self, message: Message) -> None:
         self.message.emit(message)
@@ -798,8 +735,8 @@ class Controller:
     def _on_rows(self, object_ids: tuple[int, ...] | None) -> None:
         self.objects_changed.emit(object_ids)
         self.timeline_changed.emit(None)
-        if self._run is not None:
-            self.progress_changed.emit(self._run.progress)
+        if self._runner.running:
+            self.progress_changed.emit(self._runner.progress)
 
     def _on_frame(self, frame: int) -> None:
         """Pass a frame on, and now and then the rows that it changed."""
@@ -811,60 +748,6 @@ class Controller:
         if now - self._told >= _SHOW_SECONDS:
             self._told = now
             self.objects_changed.emit(work.table.object_ids)
-
-    def _on_slider(self, _event: object = None) -> None:
-        if self._work is None or self._work.frames.layer not in self._viewer.layers:
-            return
-        frame = self._work.frames.current_frame(self._viewer)
-        if frame != self._frame:
-            self._frame = frame
-            self.frame_changed.emit(frame)
-
-    def _on_inserted(self, event: Event) -> None:
-        event.value.events.name.connect(self._on_name)
-        self.images_changed.emit()
-
-    def _on_removed(self, event: Event) -> None:
-        """Stop work on an image layer that is gone; labels stay."""
-        layer = event.value
-        layer.events.name.disconnect(self._on_name)
-        for key in [k for k, w in self._aside.items() if w.frames.layer is layer]:
-            self._aside.pop(key).close()
-        if self._work is not None and self._work.frames.layer is layer:
-            work, self._work = self._work, None
-            stopped = self._run is not None
-            self._drop_run()
-            self._disconnect(work)
-            work.close()
-            self._tools.work = None
-            self._say(
-                f"The image {layer.name!r} was removed: work on it has ended, its "
-                "labels stay.",
-                Severity.WARNING if stopped else Severity.INFO,
-            )
-            self._update_activity()
-            self.image_changed.emit()
-            self.objects_changed.emit(None)
-            self.timeline_changed.emit(None)
-        self.images_changed.emit()
-
-    def _on_name(self, _event: Event) -> None:
-        self.images_changed.emit()
-
-    def _on_moved(self, _event: Event) -> None:
-        if self._work is not None:
-            self._work.move()
-
-    def _on_data(self, _event: Event) -> None:
-        """Begin anew when the image layer was given another image."""
-        work = self._work
-        if work is None:
-            return
-        layer, choice = work.frames.layer, work.frames.choice
-        self._put_aside()
-        self._aside.pop(work.frames.key).close()
-        same = layer.ndim == len(choice.axes)
-        self.set_image(layer, choice if same else None)
 
     def _say(self, text: str, severity: Severity = Severity.WARNING) -> None:
         self.message.emit(Message(text, severity))
