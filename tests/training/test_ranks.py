@@ -6,6 +6,7 @@ import csv
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -49,14 +50,14 @@ def write(path, **changes):
     return path
 
 
-def torchrun(config, out):
+def torchrun(config, out, *options):
     line = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     line += ["--nproc-per-node", "2", "-m", "napari_sam2", "train", str(config)]
-    return subprocess.run(
-        [*line, "--out", str(out), "--device", "cpu"],
-        capture_output=True,
+    return subprocess.Popen(
+        [*line, "--out", str(out), "--device", "cpu", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=280,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
 
@@ -86,14 +87,36 @@ def test_two_processes_train_one_network(tmp_path):
     config = write(tmp_path / "run.yaml")
     out = tmp_path / "out"
     ran = torchrun(config, out)
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout == f"{out / 'weights.safetensors'}\n"
+    printed, told = ran.communicate(timeout=280)
+    assert ran.returncode == 0, told
+    assert printed == f"{out / 'weights.safetensors'}\n"
     assert load_checkpoint(out).step == 4
     with (out / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["0", "1", "3"]
     expected = norm_of_mean_gradient(config)
     assert float(rows[0]["gradient_norm"]) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_both_stop_after_one_step_and_go_on_as_if_they_had_not(tmp_path):
+    stages = [STAGES[0] | {"steps": 30}, STAGES[1]]
+    config = write(tmp_path / "run.yaml", stages=stages, checkpoint_minutes=5)
+    torchrun(config, tmp_path / "whole").communicate(timeout=280)
+    out = tmp_path / "stopped"
+    ran = torchrun(config, out)
+    table, deadline = out / "metrics.csv", time.monotonic() + 280
+    while time.monotonic() < deadline:
+        if table.exists() and len(table.read_text().splitlines()) > 1:
+            break
+        time.sleep(0.05)
+    ran.terminate()
+    _, told = ran.communicate(timeout=280)
+    assert told.count("give the same command with --resume") == 2
+    assert 1 <= load_checkpoint(out).step < 30
+    torchrun(config, out, "--resume").communicate(timeout=280)
+    name = "weights.safetensors"
+    assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_processes_share_the_samples():
