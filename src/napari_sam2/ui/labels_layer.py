@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from napari_sam2.ui.frames import LayerFrames
 
+    _Painting = tuple[NDArray[np.unsignedinteger], tuple[int, ...]]
+
 LABELS_NAME = "SAM 2 labels"
 _REFRESH_SECONDS = 0.1  # at least between two refreshes: drawing takes the processor
 _IN_MEMORY = 2**31  # bytes; more lies in a temporary file
@@ -98,7 +100,7 @@ class ResultLayer:
         self._hidden: frozenset[int] = frozenset()
         self._locked: frozenset[int] = frozenset()
         self._brushed: dict[int, NDArray[np.unsignedinteger]] = {}
-        self._deferred: dict[int, NDArray[np.unsignedinteger]] = {}
+        self._deferred: dict[int, _Painting] = {}
         self._stroke = False
         self._quiet = False
         self._dirty = False
@@ -152,8 +154,9 @@ class ResultLayer:
         Locked objects keep their pixels, objects to `keep` those that nothing takes.
         """
         if self._stroke and self._on_screen(frame):
-            self._deferred[frame] = labels
+            self._deferred[frame] = (labels, tuple(keep))
             return
+        self._deferred.pop(frame, None)
         self._make_room(int(labels.max(initial=0)))
         here = self.stack[frame]
         if self._locked:
@@ -177,6 +180,10 @@ class ResultLayer:
 
     def refresh(self, *, now: bool = False) -> None:
         """Show what was painted, if it is on screen and not shown a moment ago."""
+        if self._deferred and not self._stroke:
+            deferred, self._deferred = self._deferred, {}
+            for frame, (labels, keep) in deferred.items():
+                self.paint(frame, labels, keep=keep)
         if not self._dirty or not self.layer.visible:
             return
         seconds = time.monotonic() - self._refreshed
@@ -262,15 +269,10 @@ class ResultLayer:
         while _event.type == "mouse_move":
             yield
         self._stroke = False
-        deferred, self._deferred = self._deferred, {}
-        edited = {frame for frame in deferred if frame in self._brushed}
-        for frame, labels in deferred.items():
-            # What was brushed comes back from the network as it was painted.
-            if frame not in edited:
-                self.paint(frame, labels)
 
     def _on_paint(self, event: Any) -> None:
         """Tell what a stroke changed, frame by frame."""
+        self._stroke = False
         if self._quiet:
             return
         stack = self.stack
@@ -288,6 +290,8 @@ class ResultLayer:
         for frame, ids in touched.items():
             self._brushed[frame] = stack[frame].copy()
             changed = tuple(sorted(ids - self._locked - {0}))
+            # What was put off is out of date: the session answers to the stroke.
+            self._deferred.pop(frame, None)
             if changed:
                 self._edited(BrushEdit(frame, stack[frame].copy(), changed, False))
 
