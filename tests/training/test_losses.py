@@ -6,6 +6,7 @@ import torch
 from napari_sam2.model.mask_decoder import DecodedMasks
 from napari_sam2.training.losses import (
     balanced_cross_entropy,
+    click_loss,
     dice_loss,
     mask_iou,
     prediction_losses,
@@ -105,3 +106,17 @@ def test_an_absent_object_teaches_its_absence_alone():
     assert not iou.grad.any()
     assert score.grad.item() > 0
     assert losses.mask == 0
+
+
+def test_clicks_are_compared_with_the_masks_at_their_pixels():
+    logits = torch.full((2, 1, 4, 4), -5.0)
+    logits[:, :, 2, 1] = 5.0  # pixels 4..7 by 8..11 of an input of 16
+    points = torch.tensor([[[5.5, 9.5], [0.0, 0.0]], [[5.5, 9.5], [3.0, 3.0]]])
+    agreeing = torch.tensor([[1, -1], [1, 0]])
+    wrong = torch.tensor([[0, -1], [0, 2]])
+    assert (click_loss(logits, points, agreeing, 16) < 0.01).all()
+    assert click_loss(logits, points, wrong, 16).flatten().tolist() == pytest.approx(
+        [5.0067, 5.0067], abs=1e-3
+    )
+    nothing = torch.full((2, 2), -1)
+    assert (click_loss(logits, points, nothing, 16) == 0).all()

@@ -254,7 +254,8 @@ class _Follower:
             stability=None,
         )
         masks = model.choose_masks(decoded)
-        self.tally.add(kind, decoded, masks, self.targets[seen.frame][seen.rows])
+        target = self.targets[seen.frame][seen.rows]
+        self.tally.add(kind, decoded, masks, target, (points, labels))
         return masks
 
     def _attend(self, frame: int, features: ImageFeatures, *, backward: bool) -> Tensor:

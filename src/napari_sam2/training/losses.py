@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_sam2.model.prompt_encoder import NEGATIVE, POSITIVE
+
 if TYPE_CHECKING:
     from napari_sam2.model.mask_decoder import DecodedMasks
     from napari_sam2.training.settings import LossParameters
@@ -81,11 +83,39 @@ def mask_iou(logits: Tensor, target: Tensor) -> Tensor:
     return torch.where(either > 0, both / either.clamp_min(1e-6), 1.0)
 
 
+def click_loss(logits: Tensor, points: Tensor, labels: Tensor, size: int) -> Tensor:
+    """Return how far masks contradict clicks, a mean cross-entropy at their pixels.
+
+    Parameters
+    ----------
+    logits : Tensor
+        ``(B, M, h, w)``.
+    points : Tensor
+        ``(B, N, 2)`` as (x, y) in pixels of the input.
+    labels : Tensor
+        ``(B, N)``: positive and negative clicks count, all else does not.
+    size : int
+        Side of the input in pixels.
+
+    Returns
+    -------
+    Tensor
+        ``(B, M)``; 0 where there are no clicks.
+    """
+    grid = (points[:, :, None] + 0.5) * (2 / size) - 1
+    found = F.grid_sample(logits, grid.to(logits.dtype), align_corners=False)[..., 0]
+    clicked = ((labels == POSITIVE) | (labels == NEGATIVE)).to(logits.dtype)[:, None]
+    sign = torch.where(labels == POSITIVE, -1.0, 1.0)[:, None]
+    total = (F.softplus(sign * found) * clicked).sum(-1)
+    return total / clicked.sum(-1).clamp_min(1.0)
+
+
 def prediction_losses(
     decoded: DecodedMasks,
     target: Tensor,
     weights: LossParameters,
     *,
+    clicks: tuple[Tensor, Tensor] | None = None,
     area_weight: float = 0.0,
     presence_weight: float = 1.0,
 ) -> Losses:
@@ -102,6 +132,8 @@ def prediction_losses(
         ``(B, 1, S, S)``, 0 or 1; empty where the object is absent.
     weights : LossParameters
         Of the parts.
+    clicks : tuple of Tensor, optional
+        Points and labels of the prompts, as for `click_loss`.
     area_weight : float
         See `balanced_cross_entropy`.
     presence_weight : float
@@ -117,6 +149,9 @@ def prediction_losses(
 
     each = weights.cross_entropy * balanced_cross_entropy(fine, coarse, area_weight)
     each = each + weights.dice * dice_loss(fine, coarse)
+    if clicks is not None:
+        size = target.shape[-1]
+        each = each + weights.clicks * click_loss(logits, *clicks, size)
     best = each.min(1).values
     others = each.sum(1) - best
     mask = ((best + weights.other_masks * others) * present).sum() / count

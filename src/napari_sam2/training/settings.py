@@ -216,6 +216,9 @@ class LossParameters:
     ----------
     cross_entropy, dice : float
         Of the best mask.
+    clicks : float
+        Of what a mask says at the very pixels that were clicked: what a negative
+        click means is hardly learned from whole masks alone.
     iou : float
         Of the predicted IoU of every mask.
     presence : float
@@ -229,6 +232,7 @@ class LossParameters:
 
     cross_entropy: float = 1.0
     dice: float = 1.0
+    clicks: float = 0.5
     iou: float = 0.5
     presence: float = 0.5
     presence_doubt: float = 0.02

@@ -106,16 +106,23 @@ class StepTally:
         self._shown: list[tuple[int, Tensor, Tensor]] = []
 
     def add(
-        self, kind: str, decoded: DecodedMasks, masks: ObjectMasks, target: Tensor
+        self,
+        kind: str,
+        decoded: DecodedMasks,
+        masks: ObjectMasks,
+        target: Tensor,
+        clicks: tuple[Tensor, Tensor],
     ) -> None:
         """Count a prediction of B objects with targets ``(B, 1, S, S)``.
 
-        `kind` is "prompted", "tracked" or "corrected".
+        `kind` is "prompted", "tracked" or "corrected"; `clicks` are the points and
+        labels that were decoded.
         """
         losses = prediction_losses(
             decoded,
             target,
             self.rules.losses,
+            clicks=clicks,
             area_weight=self.rules.area_weight,
             presence_weight=self.presence_weight,
         )
@@ -217,9 +224,8 @@ def image_step(
                     stability=None,
                 )
                 masks = model.choose_masks(decoded)
-                tally.add(
-                    "corrected" if correction else "prompted", decoded, masks, wanted
-                )
+                kind = "corrected" if correction else "prompted"
+                tally.add(kind, decoded, masks, wanted, (points, labels))
                 tally.show(0, rows, masks)
                 if correction == rules.corrections:
                     break
