@@ -1003,6 +1003,12 @@ def test_the_frame_on_screen_is_told(desk):
     assert desk.controller.selected == 7
 
 
+def test_preparing_calls_back(desk):
+    called = []
+    desk.controller.prepare(lambda: called.append(1))
+    assert called == [1]
+
+
 def test_what_the_network_sees(desk):
     seen = []
     desk.controller.preview_ready.connect(seen.append)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from bisect import bisect_left
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ from napari_sam2.ui.runner import Runner
 from napari_sam2.ui.tools import Tools
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from napari.components import ViewerModel
     from napari.layers import Labels, Layer
@@ -62,6 +63,13 @@ if TYPE_CHECKING:
     from napari_sam2.ui.workspace import Workspace
 
 _PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+# What napari's Points and Shapes layers, frames and lassos load on first use.
+_NEEDED = (
+    "pandas",
+    "napari_sam2.data.frames",
+    "napari_sam2.data.stack",
+    "skimage.draw",
+)
 _SHOW_SECONDS = 0.1  # at least between two answers that make the window draw
 _CONTROLLERS: weakref.WeakKeyDictionary[ViewerModel, Controller]
 _CONTROLLERS = weakref.WeakKeyDictionary()
@@ -172,6 +180,20 @@ class Controller:
         self._tools.close()
         for found in [v for v, c in _CONTROLLERS.items() if c is self]:
             del _CONTROLLERS[found]
+
+    def prepare(self, then: Callable[[], None]) -> None:
+        """Load in the background what the first image needs, then call.
+
+        It can be left out, but then the window stands still for that moment.
+        """
+        self._beside.submit(
+            Job(
+                lambda _report: [import_module(name) for name in _NEEDED],
+                lambda _modules: then(),
+                lambda _error: then(),
+                abandoned=then,
+            )
+        )
 
     def images(self) -> tuple[Layer, ...]:
         """Return the image layers that can be chosen, the topmost last."""
