@@ -96,7 +96,7 @@ class FakeController:
         self.labels_layer = None
         self.choices = (
             ModelChoice("nano", "nano: small, quick", ready=True, bytes_to_download=0),
-            ModelChoice("sam2.1_hiera_tiny", "SAM 2.1 tiny", False, 156_008_466),
+            ModelChoice("sam2.1_hiera_tiny", "tiny (download)", False, 156_008_466),
         )
 
     def __getattr__(self, name: str) -> Any:

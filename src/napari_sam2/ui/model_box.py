@@ -27,7 +27,6 @@ from napari_sam2.ui.records import ModelRequest, ModelStage, ModelStatus
 if TYPE_CHECKING:
     from napari_sam2.ui.connections import Connections
     from napari_sam2.ui.controller import Controller
-    from napari_sam2.ui.records import ModelChoice
 
 _DEVICES = {
     "auto": "Automatic",
@@ -154,7 +153,7 @@ class ModelBox(QWidget):
             chosen = self.model.currentData()
             self.model.clear()
             for choice in self._controller.models():
-                self.model.addItem(_title(choice), choice)
+                self.model.addItem(choice.title, choice)
             asked = None if status.request is None else str(status.request.config)
             wanted = asked or (None if chosen is None else chosen.name)
             for index in range(self.model.count()):
@@ -216,7 +215,7 @@ class ModelBox(QWidget):
         for index in range(self.model.count()):
             choice = titles.get(self.model.itemData(index).name)
             if choice is not None:
-                self.model.setItemText(index, _title(choice))
+                self.model.setItemText(index, choice.title)
                 self.model.setItemData(index, choice)
 
     def _show_buttons(self, *_: object) -> None:
@@ -272,13 +271,6 @@ class ModelBox(QWidget):
     def _show_options(self) -> None:
         """Open the window of tracking options."""
         OptionsDialog(self._controller, self).open()
-
-
-def _title(choice: ModelChoice) -> str:
-    """Return how a model is listed."""
-    if choice.ready:
-        return choice.title
-    return f"{choice.title} ({choice.bytes_to_download / _MEGABYTE:.0f} MB)"
 
 
 def _choice_of(titles: dict[str, str], help_text: str) -> QComboBox:

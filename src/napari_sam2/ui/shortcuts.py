@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app_model import Application
+from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points, Shapes
 from napari.settings import get_settings
 from napari.utils.interactions import Shortcut as KeyText
@@ -156,7 +157,8 @@ def keys_in_use(viewer: Any) -> dict[str, str]:
 
 def _users(viewer: Any) -> Iterator[tuple[str, str]]:
     """Yield keys and their users, the most telling name last."""
-    for owner in (*_WORKED_WITH, type(viewer)):
+    # Plugins get a proxy of the viewer, whose type is not the viewer's.
+    for owner in (*_WORKED_WITH, ViewerModel, viewer):
         for key, function in owner.class_keymap.items():
             yield str(key), _name_of(function)
     for key, function in viewer.keymap.items():

@@ -27,7 +27,7 @@ from napari_sam2.ui.next_step import next_step
 from napari_sam2.ui.object_box import ObjectBox
 from napari_sam2.ui.prompt_box import PromptBox
 from napari_sam2.ui.propagate_box import PropagateBox
-from napari_sam2.ui.records import Severity
+from napari_sam2.ui.records import ModelStage, Severity
 from napari_sam2.ui.review_box import ReviewBox
 from napari_sam2.ui.save_dialog import ask_and_export
 from napari_sam2.ui.shortcut_list import ShortcutList
@@ -36,7 +36,7 @@ from napari_sam2.ui.theme import ThemeColours, focus_style
 
 if TYPE_CHECKING:
     from napari_sam2.ui.fold import FoldButton
-    from napari_sam2.ui.records import Message
+    from napari_sam2.ui.records import Message, ModelStatus
 
 TITLE = "Segment stacks with SAM 2"
 PLUGIN = "napari-sam2"
@@ -70,6 +70,7 @@ class Sam2Widget(QScrollArea):
         self.controller = controller or Controller.of(napari_viewer)
         self._connections = Connections()
         self._keys: KeyBindings | None = None
+        self._labels_waiting: Labels | None = None
         colours = ThemeColours.of(napari_viewer.theme)
         rivals: list[FoldButton] = []
         layers = napari_viewer.layers
@@ -140,6 +141,7 @@ class Sam2Widget(QScrollArea):
         ):
             box.connect_controller(connections)
         connections.connect(controller.message, self.show_message)
+        connections.connect(controller.model_changed, self._follow_model)
         connections.connect(self._viewer.events.theme, self._show_theme)
         self._show_theme()
         for signal in (
@@ -191,6 +193,31 @@ class Sam2Widget(QScrollArea):
         super().showEvent(event)
         self._begin.start()
 
+    def propagate_labels(self, layer: Labels) -> None:
+        """Carry all labels of a layer through the stack, once the model is there."""
+        controller = self.controller
+        self.image_box.choose_image()
+        if controller.image is None:
+            show_warning("Open the image that the labels belong to first.")
+            return
+        self._labels_waiting = layer
+        self.model_box.load_if_ready()
+        self._follow_model(controller.model)
+
+    def _follow_model(self, status: ModelStatus) -> None:
+        """Propagate the labels that waited for the model."""
+        layer = self._labels_waiting
+        if status.stage in (ModelStage.READY, ModelStage.FAILED):
+            self._labels_waiting = None
+        if layer is not None and status.stage == ModelStage.READY:
+            # The session hears of the model after this signal.
+            QTimer.singleShot(0, lambda: self._carry(layer))
+
+    def _carry(self, layer: Labels) -> None:
+        """Prompt with labels, then propagate."""
+        self.controller.use_labels(layer, all_frames=True)
+        self.controller.propagate("both")
+
     def show_message(self, message: Message) -> None:
         """Tell the user a sentence."""
         _SHOW[message.severity](message.text)
@@ -223,12 +250,7 @@ def propagate_labels(viewer: napari.viewer.Viewer) -> None:
         show_warning("Select a Labels layer first: its labels become the objects.")
         return
     _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, TITLE)
-    controller: Controller = widget.controller
-    if controller.image is None:
-        show_warning("Open the image that the labels belong to first.")
-        return
-    controller.use_labels(layer, all_frames=True)
-    controller.propagate("both")
+    widget.propagate_labels(layer)
 
 
 def _line() -> QFrame:
