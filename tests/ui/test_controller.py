@@ -399,6 +399,28 @@ def test_locked_objects_do_not_change(desk):
     assert "locked" in desk.said[-1]
 
 
+def test_what_was_moved_of_a_locked_object_counts_once_it_is_unlocked(desk):
+    click(desk, 20, 30, frame=3)
+    desk.controller.set_locked([1], True)
+    points = desk.viewer.layers["SAM 2 points"]
+    points.data = np.array([[3, 40, 12]])
+    assert desk.centre(1, 3) == (20, 30)
+    click(desk, 50, 50, object_id=2)
+    assert sum("locked" in sentence for sentence in desk.said) == 1
+    desk.controller.set_locked([1], False)
+    assert desk.centre(1, 3) == (40, 12)
+
+
+def test_locked_objects_come_along_to_another_model(desk):
+    click(desk, 20, 30, frame=3)
+    desk.controller.propagate()
+    desk.controller.set_locked([1], True)
+    desk.controller.load_model(ModelRequest("others"))
+    assert desk.said == []
+    assert desk.controller.row(1).prompts == 1
+    assert desk.labelled(1) == list(range(8))
+
+
 def test_names_and_categories(desk):
     click(desk, 20, 30)
     desk.controller.rename(1, "  mother ")

@@ -62,7 +62,6 @@ if TYPE_CHECKING:
     )
     from napari_sam2.ui.workspace import Workspace
 
-_PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 # What napari's Points and Shapes layers, frames and lassos load on first use.
 _NEEDED = (
     "pandas",

@@ -89,6 +89,7 @@ class Workspace:
         self._leftover: defaultdict[int, set[int]] = defaultdict(set)
         self._painted: dict[Where, Drawn] = {}
         self._sent: dict[Where, Drawn] = {}
+        self._refused: dict[Where, Drawn | None] = {}
         self._open_jobs = 0
         self._open_reads = 0
         self._when_read: list[Callable[[], None]] = []
@@ -153,13 +154,17 @@ class Workspace:
             self._sent = {}
             self.table.clear_results()
             self.rows_changed.emit(None)
-            self.sync()
+            self.sync(anew=True)
             self._import_approved(approved)
 
         self._submit(lambda: start_engine(predictor, frames, contrast), started)
 
-    def sync(self) -> None:
-        """Tell the session what was drawn, moved or removed since it was told last."""
+    def sync(self, *, anew: bool = False) -> None:
+        """Tell the session what was drawn, moved or removed since it was told last.
+
+        Changes of locked objects wait until they are unlocked, unless the session is
+        told of everything `anew`.
+        """
         wanted = self._wanted()
         # Most are the very same; comparing them would take long for many objects.
         changed = {
@@ -179,24 +184,33 @@ class Workspace:
         if self.engine is None:
             return
         by_frame: defaultdict[int, dict[int, Drawn | None]] = defaultdict(dict)
+        opened = []
         for object_id, frame in sorted(changed | gone):
-            if object_id in locked:
-                self._warn(f"Object {object_id} is locked: unlock it to change it.")
+            where, drawn = (object_id, frame), wanted.get((object_id, frame))
+            if object_id in locked and not anew:
+                self._refuse(where, drawn)
                 continue
+            self._refused.pop(where, None)
             if frame in self.table.frames_marked(object_id, Mark.APPROVED):
-                self._tell(
-                    f"Frame {frame} of object {object_id} was approved; your change "
-                    "opens it again."
+                opened.append(where)
+            by_frame[frame][object_id] = drawn
+        if opened:
+            object_id, frame = opened[0]
+            more = f" (and {len(opened) - 1} more)" if len(opened) > 1 else ""
+            self.message.emit(
+                Message(
+                    f"Frame {frame} of object {object_id}{more} was approved; your "
+                    "change opens it again."
                 )
-            by_frame[frame][object_id] = wanted.get((object_id, frame))
-        for frame, drawn in by_frame.items():
-            for object_id, one in drawn.items():
+            )
+        for frame, prompts in by_frame.items():
+            for object_id, one in prompts.items():
                 if one is None:
                     self._sent.pop((object_id, frame), None)
                     self._leftover[frame].discard(object_id)
                 else:
                     self._sent[object_id, frame] = one
-            items = list(drawn.items())
+            items = list(prompts.items())
             for first in range(0, len(items), _TOGETHER):
                 self._send(frame, dict(items[first : first + _TOGETHER]))
 
@@ -321,12 +335,13 @@ class Workspace:
         self.frame_changed.emit(frame)
 
     def update_look(self) -> None:
-        """Show and lock objects as the table says."""
+        """Show and lock objects as the table says; what waited for that is sent."""
         hidden = self.table.hidden()
         self.result.set_hidden(hidden, self.table.object_ids)
         self.result.set_locked(self.table.locked())
         self.prompts.set_hidden(hidden)
         self.rows_changed.emit(None)
+        self.sync()
 
     def run(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
         """Run work that does not change the session."""
@@ -472,8 +487,11 @@ class Workspace:
         )
         self.jobs_changed.emit()
 
-    def _tell(self, sentence: str) -> None:
-        self.message.emit(Message(sentence, Severity.INFO))
+    def _refuse(self, where: Where, drawn: Drawn | None) -> None:
+        """Say once that a locked object was not changed."""
+        if where not in self._refused or self._refused[where] != drawn:
+            self._refused[where] = drawn
+            self._warn(f"Object {where[0]} is locked: unlock it to change it.")
 
     def _warn(self, sentence: str) -> None:
         self.message.emit(Message(sentence, Severity.WARNING))
