@@ -777,7 +777,6 @@ def test_propagation_waits_for_labels_that_are_read(manual):
     labels = np.zeros((8, SIZE, SIZE), np.uint8)
     labels[2, 10:14, 10:14] = 3
     manual.controller.use_labels(manual.viewer.add_labels(labels), all_frames=True)
-    manual.controller._work.table.add(1)
     manual.controller.propagate()
     manual.drain()
     assert manual.labelled(3) == list(range(8))

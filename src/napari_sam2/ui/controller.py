@@ -458,7 +458,7 @@ class Controller:
             All but the locked ones if absent.
         """
         work = self._work
-        if work is None or not self._ready(work):
+        if work is None or not self._ready():
             return
         locked = work.table.locked()
         ids = None if object_ids is None else tuple(self._existing(object_ids))
@@ -593,7 +593,7 @@ class Controller:
             )
         )
 
-    def _ready(self, work: Workspace) -> bool:
+    def _ready(self) -> bool:
         """Say why nothing can be propagated, if so."""
         if self._runner.running:
             self._say("A propagation is under way: cancel it, or wait for its end.")
@@ -605,15 +605,15 @@ class Controller:
                 if loading
                 else "Load a model first."
             )
-        elif not len(work.table):
-            self._say("There is nothing to propagate: click on an object first.")
         else:
             return True
         return False
 
     def _begin(self, work: Workspace, span: Span) -> None:
         """Start a propagation, unless the image was left meanwhile."""
-        if work.engine is None:
+        if not len(work.table):
+            self._say("There is nothing to propagate: click on an object first.")
+        elif work.engine is None:
             self._say("The image is still being read: try again in a moment.")
         elif work is self._work:
             self._runner.begin(work, span)

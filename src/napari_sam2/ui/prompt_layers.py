@@ -135,6 +135,7 @@ class PromptLayers:
         """Add a point of the current object."""
         self._set_defaults(negative=not positive)
         self.points.add(self._frames.positions(frame, np.array([[y, x]])))
+        self._set_defaults(negative=self._negative)
 
     def remove(self, object_ids: Iterable[int], frame: int | None = None) -> None:
         """Remove what is drawn for objects, on one frame or on all; tells nobody."""
