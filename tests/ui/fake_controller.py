@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
@@ -26,6 +26,9 @@ from napari_sam2.ui.records import (
     TimelineColumn,
     Tool,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def make_row(object_id: int, **changes: Any) -> ObjectRow:
@@ -132,6 +135,9 @@ class FakeController:
     def show_activity(self, activity: Activity) -> None:
         self.activity = activity
         self.activity_changed.emit(activity)
+
+    def prepare(self, then: Callable[[], object]) -> None:
+        then()
 
     def images(self) -> tuple[Any, ...]:
         return self._images

@@ -93,8 +93,7 @@ class Sam2Widget(QScrollArea):
         self._begin = QTimer(self)
         self._begin.setSingleShot(True)
         self._begin.setInterval(20)  # ms, in which the window is painted
-        self._begin.timeout.connect(self.image_box.choose_image)
-        self._begin.timeout.connect(self.model_box.load_if_ready)
+        self._begin.timeout.connect(lambda: self.controller.prepare(self._open))
         self._lay_out()
         self.save.clicked.connect(lambda: ask_and_export(self.controller, self))
         self.shortcuts.clicked.connect(self.show_shortcuts)
@@ -192,6 +191,12 @@ class Sam2Widget(QScrollArea):
         """Choose an image and load the model once the window is up."""
         super().showEvent(event)
         self._begin.start()
+
+    def _open(self) -> None:
+        """Work on an image and load the model, unless closed meanwhile."""
+        if self._keys is not None:
+            self.image_box.choose_image()
+            self.model_box.load_if_ready()
 
     def propagate_labels(self, layer: Labels) -> None:
         """Carry all labels of a layer through the stack, once the model is there."""
