@@ -223,6 +223,47 @@ def test_a_brush_stroke_is_a_mask_prompt_pixel_for_pixel(desk):
     assert desk.labelled(4) == list(range(8))
 
 
+def test_filled_areas_and_polygons_are_mask_prompts(desk):
+    layer = desk.controller.labels_layer
+    desk.controller.go_to(4)
+    layer.paint_polygon(
+        np.array([[4, 40, 40], [4, 40, 50], [4, 50, 50], [4, 50, 40]]), 3
+    )
+    painted = desk.controller.labels()[4] == 3
+    assert painted[45, 45]
+    assert desk.controller.row(3).prompts == 1
+    layer.fill((4, 45, 45), 2)
+    np.testing.assert_array_equal(desk.controller.labels()[4] == 2, painted)
+    assert desk.controller.row(2).prompts == 1
+    layer.undo()
+    layer.undo()
+    assert not desk.controller.labels().any()
+    assert [row.prompts for row in desk.controller.objects] == [0, 0]
+    desk.controller.select_object(2)
+    click(desk, 20, 30)
+    desk.controller.set_locked([2], True)
+    before = desk.controller.labels().copy()
+    layer.fill((4, 20, 30), 5)
+    np.testing.assert_array_equal(desk.controller.labels(), before)
+    assert "locked" in desk.said[-1]
+
+
+def test_painting_through_several_frames(desk):
+    click(desk, 20, 30, frame=3, object_id=1)
+    desk.controller.propagate()
+    before = desk.controller.labels().copy()
+    layer = desk.controller.labels_layer
+    layer.n_edit_dimensions = 3
+    layer.fill((3, 20, 30), 2)
+    np.testing.assert_array_equal(desk.controller.labels(), before * 2)
+    assert desk.controller.row(2).prompts == 8
+    layer.undo()
+    for frame in range(8):
+        desk.controller.go_to(frame)
+    np.testing.assert_array_equal(desk.controller.labels(), before)
+    assert [row.prompts for row in desk.controller.objects] == [1, 0]
+
+
 def test_a_stroke_takes_the_place_of_points(desk):
     click(desk, 20, 30, frame=2)
     paint(desk, 2, 45, 30, 1)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from napari_sam2.ui.frames import LayerFrames
 
+    # Where in the data, what was there, and what came.
+    _Edit = tuple[tuple[NDArray[np.intp], ...], NDArray[Any], int]
     _Painting = tuple[NDArray[np.unsignedinteger], tuple[int, ...]]
 
 LABELS_NAME = "SAM 2 labels"
@@ -101,6 +103,7 @@ class ResultLayer:
         self._locked: frozenset[int] = frozenset()
         self._brushed: dict[int, NDArray[np.unsignedinteger]] = {}
         self._deferred: dict[int, _Painting] = {}
+        self._edits: list[_Edit] = []
         self._stroke = False
         self._quiet = False
         self._dirty = False
@@ -128,6 +131,7 @@ class ResultLayer:
         self._quiet = True
         events = self.layer.events
         events.paint.disconnect(self._on_paint)
+        events.labels_update.disconnect(self._on_update)
         events.set_data.disconnect(self._on_set_data)
         events.selected_label.disconnect(self._on_selected)
         events.colormap.disconnect(self._on_colormap)
@@ -271,15 +275,30 @@ class ResultLayer:
         self._stroke = False
 
     def _on_paint(self, event: Any) -> None:
-        """Tell what a stroke changed, frame by frame."""
+        """Take a stroke in, or wait until it is written.
+
+        napari tells of brush strokes when they are in the data, of filled areas and
+        polygons just before.
+        """
         self._stroke = False
         if self._quiet:
             return
+        self._edits += [_edit_of(atom) for atom in event.value]
+        where, _, new = self._edits[-1]
+        if (self.layer.data[where] == new).all():
+            self._take_edits()
+
+    def _on_update(self, _event: Any) -> None:
+        if not self._quiet:
+            self._take_edits()
+
+    def _take_edits(self) -> None:
+        """Tell what strokes changed, frame by frame."""
+        edits, self._edits = self._edits, []
         stack = self.stack
         touched: defaultdict[int, set[int]] = defaultdict(set)
         refused = False
-        for atom in event.value:
-            where, before, new = _edit_of(atom)
+        for where, before, new in edits:
             refused |= self._restore_locked(where, before, new)
             for frame, ids in self._ids_by_frame(where, before, new).items():
                 touched[frame] |= ids
@@ -323,6 +342,7 @@ class ResultLayer:
         """Notice what undo and redo have changed on the frame that is shown."""
         if self._quiet or self._stroke:
             return
+        self._take_edits()
         frame = self._frames.current_frame(self._viewer)
         before = self._brushed.get(frame)
         if before is None:
@@ -349,6 +369,7 @@ class ResultLayer:
             **self._geometry.transform,
         )
         layer.events.paint.connect(self._on_paint)
+        layer.events.labels_update.connect(self._on_update)
         layer.events.set_data.connect(self._on_set_data)
         layer.events.selected_label.connect(self._on_selected)
         layer.events.colormap.connect(self._on_colormap)
@@ -356,7 +377,7 @@ class ResultLayer:
         return layer
 
 
-def _edit_of(atom: Any) -> tuple[tuple[NDArray[np.intp], ...], NDArray[Any], int]:
+def _edit_of(atom: Any) -> _Edit:
     """Return where an edit of napari's history is, what was there, and what came.
 
     napari keeps edits as index arrays, or as a box with a mask.

@@ -88,6 +88,7 @@ class Workspace:
         self._gone: dict[int, int] = {}  # deleted objects, with the revision
         self._leftover: defaultdict[int, set[int]] = defaultdict(set)
         self._painted: dict[Where, Drawn] = {}
+        self._stroked: set[Where] = set()
         self._sent: dict[Where, Drawn] = {}
         self._refused: dict[Where, Drawn | None] = {}
         self._open_jobs = 0
@@ -408,15 +409,22 @@ class Workspace:
                 self._leftover[frame].add(object_id)
 
     def _take_brush(self, edit: BrushEdit) -> None:
-        """Make what was painted the prompt of its objects, in place of earlier ones."""
-        for object_id in edit.object_ids:
-            where = (object_id, edit.frame)
+        """Make what was painted the prompt of its objects, in place of earlier ones.
+
+        Undo brings back pixels of other objects too; those the session still has.
+        """
+        places = {(object_id, edit.frame) for object_id in edit.object_ids}
+        if edit.undone:
+            places &= self._stroked
+        self._stroked |= places
+        for where in places:
+            object_id = where[0]
             mask = CroppedMask.crop(edit.labels == object_id)
             if edit.undone and mask.empty:
                 self._painted.pop(where, None)
             else:
                 self._painted[where] = Drawn(mask=mask)
-        self.prompts.remove(edit.object_ids, edit.frame)
+        self.prompts.remove([object_id for object_id, _ in places], edit.frame)
         self.sync()
 
     def _change(
