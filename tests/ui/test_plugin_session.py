@@ -89,7 +89,15 @@ def finished(controller):
     return controller.activity == Activity.IDLE and controller.progress is None
 
 
-def test_first_session_with_the_built_in_network(qtbot, viewer, tmp_path):
+@pytest.fixture
+def nano():
+    """What takes long on a loaded machine is loaded before the window opens."""
+    from napari_sam2 import build_model
+
+    return build_model("nano")
+
+
+def test_first_session_with_the_built_in_network(qtbot, nano, viewer, tmp_path):
     from napari_sam2.training.synthetic import sample_zstack
 
     sample = sample_zstack()
