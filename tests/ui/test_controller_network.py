@@ -98,6 +98,17 @@ def test_downloads_are_told_with_their_size(monkeypatch, tmp_path):
     )
 
 
+def test_without_a_request_the_built_in_model_is_loaded():
+    viewer = ViewerModel()
+    controller = Controller(viewer, lane=InlineLane(), beside=InlineLane())
+    assert controller.models()[0].name == "nano"
+    assert controller.models()[0].ready
+    controller.load_model()
+    assert controller.model.stage == ModelStage.READY
+    assert controller.model.text.startswith("nano on ")
+    controller.close()
+
+
 def test_the_interface_loads_without_torch():
     folder = Path(sys.modules["napari_sam2.ui.controller"].__file__).parent
     names = [path.stem for path in sorted(folder.glob("*.py"))]
