@@ -276,6 +276,8 @@ def layer_frames(layer: Layer, choice: AxesChoice | None = None) -> LayerFrames:
         raise ImageError(
             f"{layer.name!r} is a {kind} layer; an Image layer is needed.{hint}"
         )
+    if choice is not None and choice.contrast is not None:
+        Contrast(choice.contrast)  # checks the limits
     given = recognise_axes(layer) if choice is None else choice.axes
     shape = _shape(layer)
     axes = check_axes(given, shape)
