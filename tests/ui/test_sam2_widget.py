@@ -16,7 +16,15 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLineEdit, QPushButton
 
-from napari_sam2.ui.records import Activity, Message, ModelStage, ModelStatus, Severity
+from napari_sam2.ui.records import (
+    Activity,
+    AxesChoice,
+    ImageFacts,
+    Message,
+    ModelStage,
+    ModelStatus,
+    Severity,
+)
 from napari_sam2.ui.shortcuts import SHORTCUTS
 from napari_sam2.ui.widget import TITLE, Sam2Widget
 
@@ -121,6 +129,16 @@ def test_tooltips_name_keys(widget):
 
 def test_it_fits_a_laptop_s_screen(widget, controller):
     with_objects(controller, 100)
+    controller.axes = AxesChoice("TZCYX", "T", (("Z", 4),), (0, 1), ((1.0, 65535.0),))
+    controller.facts = ImageFacts(
+        name="Movie",
+        lengths=(("T", 40), ("Z", 9), ("C", 3)),
+        num_frames=40,
+        frame_shape=(2048, 2048),
+        rgb=False,
+        text="T, 40 time points of 2048 x 2048 pixels",
+    )
+    controller.image_changed.emit()
     QApplication.processEvents()
     for fold in (None, widget.image_box.fold, widget.model_box.fold):
         if fold is not None:

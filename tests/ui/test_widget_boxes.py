@@ -116,7 +116,7 @@ class TestImageBox:
     def test_channels_go_to_colours(self, box, controller):
         self.open(box)
         self.five_axes(controller)
-        assert [b.currentText() for b in box.channels] == ["0", "1", "none"]
+        assert [b.currentText() for b in box.channels] == ["0", "1", "-"]
         box.channels[2].setCurrentIndex(3)
         box.channels[2].activated.emit(3)
         assert controller.calls[-1][2].channels == (0, 1, 2)

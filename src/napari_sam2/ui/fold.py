@@ -1,11 +1,11 @@
-"""Buttons that show and hide what is seldom needed."""
+"""How room is saved: what is seldom needed folds away, numbers take little."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QSizePolicy, QToolButton
+from qtpy.QtWidgets import QAbstractSpinBox, QSizePolicy, QToolButton
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
@@ -47,3 +47,12 @@ class FoldButton(QToolButton):
             for rival in self._rivals:
                 if rival is not self:
                     rival.setChecked(False)
+
+
+def make_narrow(box: QAbstractSpinBox) -> None:
+    """Give a number only the room that it needs: without buttons, but with arrow keys.
+
+    napari's style asks for more.
+    """
+    box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+    box.setStyleSheet("QAbstractSpinBox { min-width: 2.6em; padding: 1px 4px; }")

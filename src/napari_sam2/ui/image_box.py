@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sam2.ui.fold import FoldButton
+from napari_sam2.ui.fold import FoldButton, make_narrow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,6 +132,7 @@ class ImageBox(QWidget):
                 "A single channel is seen in grey."
             )
             box.setAccessibleName(f"Channel in {colour.lower()}")
+            box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             channel_row.addWidget(box)
             box.activated.connect(self._choose_axes)
         self.channel_row = row
@@ -150,6 +151,7 @@ class ImageBox(QWidget):
             box.setAccessibleName(title)
             box.setToolTip(f"{title} is this value of the image, and what is beyond.")
             box.setKeyboardTracking(False)
+            make_narrow(box)
             box.valueChanged.connect(self._choose_limits)
             limit_row.addWidget(box)
         self.preview = QLabel()
@@ -252,7 +254,7 @@ class ImageBox(QWidget):
         form.setRowVisible(self.channel_row, "C" in axes.axes)
         for number, box in enumerate(self.channels):
             box.clear()
-            box.addItem("none", None)
+            box.addItem("-", None)
             for channel in range(lengths.get("C", 0)):
                 box.addItem(str(channel), channel)
             chosen = axes.channels[number] if number < len(axes.channels) else None
@@ -314,7 +316,10 @@ class ImageBox(QWidget):
             after = replace(after, position=placed, channels=self._channels())
         if after != before:
             controller.set_image(image, after)
-            self.show_image()  # what was refused is as it was
+            if controller.axes is before:
+                self.show_image()  # what was refused is as it was
+            else:
+                controller.set_tool(controller.tool)
 
     def _channels(self) -> tuple[int, ...]:
         """Return the channels in order, without those that show none."""

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_sam2.ui.fold import make_narrow
 from napari_sam2.ui.prompt_box import make_big
 from napari_sam2.ui.records import Activity
 
@@ -80,8 +81,7 @@ class PropagateBox(QWidget):
             box.setAccessibleName(name)
             box.setToolTip(f"{name} of the range")
             box.setEnabled(False)
-            box.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
-            box.setStyleSheet("QSpinBox { min-width: 2.6em; padding: 1px 4px; }")
+            make_narrow(box)
         self.follow = QCheckBox("Follow")
         self.follow.setToolTip("The viewer goes along with the frames as they come.")
         self.scope.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
