@@ -13,14 +13,19 @@ from napari_sam2.cli.evaluation_request import EvaluateRequest
 from napari_sam2.cli.interrupt import INTERRUPTED, StopRequest
 from napari_sam2.cli.options import (
     IMAGE_PANEL,
-    NETWORK_PANEL,
     OUTPUT_PANEL,
     At,
     Axes,
     Channels,
+    Checkpoint,
+    Contrast,
     Debug,
+    Device,
     FrameAxis,
     Json,
+    ModelOrYaml,
+    Overrides,
+    Precision,
     PrecisionChoice,
     parse_positions,
 )
@@ -175,64 +180,12 @@ def evaluate(
     frame_axis: FrameAxis = None,
     channel: Channels = None,
     at: At = None,
-    contrast: Annotated[
-        tuple[float, float] | None,
-        typer.Option(
-            "--contrast",
-            metavar="LOW HIGH",
-            help="Pixel values that become black and white; by default percentiles of"
-            " each stack.",
-            rich_help_panel=IMAGE_PANEL,
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            metavar="NAME|YAML",
-            help="Registered model, as 'napari-sam2 models' lists them, or the path of"
-            " a configuration.",
-            rich_help_panel=NETWORK_PANEL,
-        ),
-    ] = None,
-    checkpoint: Annotated[
-        str,
-        typer.Option(
-            "--checkpoint",
-            metavar="auto|none|PATH",
-            help="Weights: the model's own, downloaded if need be; random ones; or a"
-            " file.",
-            rich_help_panel=NETWORK_PANEL,
-        ),
-    ] = "auto",
-    override: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change the configuration, in Hydra's grammar, such as"
-            " image_size=512. May be repeated.",
-            rich_help_panel=NETWORK_PANEL,
-            show_default=False,
-        ),
-    ] = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            "--device",
-            metavar="NAME",
-            help="auto, cpu, cuda, cuda:1 or mps.",
-            rich_help_panel=NETWORK_PANEL,
-        ),
-    ] = "auto",
-    precision: Annotated[
-        PrecisionChoice,
-        typer.Option(
-            "--precision",
-            help="What the network computes in.",
-            rich_help_panel=NETWORK_PANEL,
-        ),
-    ] = PrecisionChoice.AUTO,
+    contrast: Contrast = None,
+    model: ModelOrYaml = None,
+    checkpoint: Checkpoint = "auto",
+    override: Overrides = None,
+    device: Device = "auto",
+    precision: Precision = PrecisionChoice.AUTO,
     pictures: Annotated[
         int,
         typer.Option(

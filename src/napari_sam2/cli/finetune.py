@@ -15,8 +15,11 @@ from napari_sam2.cli.options import (
     NETWORK_PANEL,
     Axes,
     Debug,
+    Device,
     FrameAxis,
     Json,
+    ModelOrYaml,
+    Precision,
     PrecisionChoice,
 )
 
@@ -54,15 +57,7 @@ def finetune(
             help="Where the labels are, if not in --data: files named as their images.",
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            metavar="NAME|YAML",
-            help="Registered model, or the configuration of a network.",
-            rich_help_panel=NETWORK_PANEL,
-        ),
-    ] = None,
+    model: ModelOrYaml = None,
     checkpoint: Annotated[
         str,
         typer.Option(
@@ -145,23 +140,8 @@ def finetune(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in DIR.")
     ] = False,
-    device: Annotated[
-        str,
-        typer.Option(
-            "--device",
-            metavar="NAME",
-            help="auto, cpu, cuda, cuda:1 or mps.",
-            rich_help_panel=NETWORK_PANEL,
-        ),
-    ] = "auto",
-    precision: Annotated[
-        PrecisionChoice,
-        typer.Option(
-            "--precision",
-            help="What the network computes in; weights and gradients are float32.",
-            rich_help_panel=NETWORK_PANEL,
-        ),
-    ] = PrecisionChoice.AUTO,
+    device: Device = "auto",
+    precision: Precision = PrecisionChoice.AUTO,
     json_: Json = False,
     debug: Debug = False,
 ) -> int:

@@ -73,6 +73,55 @@ At = Annotated[
         show_default=False,
     ),
 ]
+Contrast = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        "--contrast",
+        metavar="LOW HIGH",
+        help="Pixel values that become black and white; by default percentiles of the"
+        " stack.",
+        rich_help_panel=IMAGE_PANEL,
+    ),
+]
+ModelOrYaml = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME|YAML",
+        help="Registered model, as 'napari-sam2 models' lists them, or the path of a"
+        " configuration.",
+        rich_help_panel=NETWORK_PANEL,
+    ),
+]
+Checkpoint = Annotated[
+    str,
+    typer.Option(
+        "--checkpoint",
+        metavar="auto|none|PATH",
+        help="Weights: the model's own, downloaded if need be; none at all; or a file.",
+        rich_help_panel=NETWORK_PANEL,
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change the configuration, in Hydra's grammar, such as image_size=512."
+        " May be repeated.",
+        rich_help_panel=NETWORK_PANEL,
+        show_default=False,
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="auto, cpu, cuda, cuda:1 or mps.",
+        rich_help_panel=NETWORK_PANEL,
+    ),
+]
 
 
 class DirectionChoice(StrEnum):
@@ -90,6 +139,16 @@ class PrecisionChoice(StrEnum):
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
     FLOAT16 = "float16"
+
+
+Precision = Annotated[
+    PrecisionChoice,
+    typer.Option(
+        "--precision",
+        help="What the network computes in; weights are float32.",
+        rich_help_panel=NETWORK_PANEL,
+    ),
+]
 
 
 class OverlapChoice(StrEnum):

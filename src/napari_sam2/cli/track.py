@@ -10,19 +10,23 @@ import typer
 from napari_sam2.cli.console import note
 from napari_sam2.cli.interrupt import INTERRUPTED, StopRequest
 from napari_sam2.cli.options import (
-    IMAGE_PANEL,
     NETWORK_PANEL,
     OUTPUT_PANEL,
     TRACKING_PANEL,
     At,
     Axes,
     Channels,
+    Checkpoint,
+    Contrast,
     Debug,
+    Device,
     DirectionChoice,
     FrameAxis,
     ImagePath,
     Json,
     OverlapChoice,
+    Overrides,
+    Precision,
     PrecisionChoice,
     parse_positions,
 )
@@ -78,16 +82,7 @@ def track(
     frame_axis: FrameAxis = None,
     channel: Channels = None,
     at: At = None,
-    contrast: Annotated[
-        tuple[float, float] | None,
-        typer.Option(
-            "--contrast",
-            metavar="LOW HIGH",
-            help="Pixel values that become black and white; by default percentiles of"
-            " the stack.",
-            rich_help_panel=IMAGE_PANEL,
-        ),
-    ] = None,
+    contrast: Contrast = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -106,16 +101,7 @@ def track(
             rich_help_panel=NETWORK_PANEL,
         ),
     ] = None,
-    checkpoint: Annotated[
-        str,
-        typer.Option(
-            "--checkpoint",
-            metavar="auto|none|PATH",
-            help="Weights: the model's own, downloaded if need be; none at all; or a"
-            " file.",
-            rich_help_panel=NETWORK_PANEL,
-        ),
-    ] = "auto",
+    checkpoint: Checkpoint = "auto",
     seed: Annotated[
         int | None,
         typer.Option(
@@ -127,34 +113,9 @@ def track(
             rich_help_panel=NETWORK_PANEL,
         ),
     ] = None,
-    override: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change the configuration, in Hydra's grammar, such as"
-            " image_size=512. May be repeated.",
-            rich_help_panel=NETWORK_PANEL,
-            show_default=False,
-        ),
-    ] = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            "--device",
-            metavar="NAME",
-            help="auto, cpu, cuda, cuda:1 or mps.",
-            rich_help_panel=NETWORK_PANEL,
-        ),
-    ] = "auto",
-    precision: Annotated[
-        PrecisionChoice,
-        typer.Option(
-            "--precision",
-            help="What the network computes in.",
-            rich_help_panel=NETWORK_PANEL,
-        ),
-    ] = PrecisionChoice.AUTO,
+    override: Overrides = None,
+    device: Device = "auto",
+    precision: Precision = PrecisionChoice.AUTO,
     direction: Annotated[
         DirectionChoice,
         typer.Option(

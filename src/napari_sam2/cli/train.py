@@ -10,8 +10,9 @@ import typer
 from napari_sam2.cli.console import note
 from napari_sam2.cli.interrupt import INTERRUPTED, StopRequest
 from napari_sam2.cli.options import (
-    NETWORK_PANEL,
     Debug,
+    Device,
+    Precision,
     PrecisionChoice,
 )
 
@@ -37,23 +38,8 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in DIR.")
     ] = False,
-    device: Annotated[
-        str,
-        typer.Option(
-            "--device",
-            metavar="NAME",
-            help="auto, cpu, cuda, cuda:1 or mps.",
-            rich_help_panel=NETWORK_PANEL,
-        ),
-    ] = "auto",
-    precision: Annotated[
-        PrecisionChoice,
-        typer.Option(
-            "--precision",
-            help="What the network computes in; weights and gradients are float32.",
-            rich_help_panel=NETWORK_PANEL,
-        ),
-    ] = PrecisionChoice.AUTO,
+    device: Device = "auto",
+    precision: Precision = PrecisionChoice.AUTO,
     debug: Debug = False,
 ) -> int:
     """Train a network, or go on with a run that was stopped.
