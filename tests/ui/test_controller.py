@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import dask.array as da
 import numpy as np
@@ -904,8 +905,6 @@ def test_labels_are_seen_at_every_channel(viewer):
 
 
 def test_another_time_point_has_labels_of_its_own(viewer):
-    from dataclasses import replace
-
     desk = Desk(viewer)
     desk.open(data=np.zeros((6, 5, SIZE, SIZE), np.uint16))
     controller = desk.controller
@@ -927,6 +926,24 @@ def test_another_time_point_has_labels_of_its_own(viewer):
     over_time = replace(controller.axes, frame_axis="T", position=(("Z", 2),))
     controller.set_image(controller.image, over_time)
     assert controller.facts.num_frames == 6
+
+
+def test_settings_that_were_only_tried_leave_no_layers(viewer):
+    desk = Desk(viewer)
+    layer = desk.open(data=np.zeros((6, 5, SIZE, SIZE), np.uint16))
+    controller = desk.controller
+    for time_point in (1, 2):
+        choice = replace(controller.axes, position=(("T", time_point),))
+        controller.set_image(layer, choice)
+        assert len(viewer.layers) == 4
+    click(desk, 20, 30)
+    controller.set_image(layer, replace(controller.axes, position=(("T", 4),)))
+    assert len(viewer.layers) == 7
+    controller.set_image(None)
+    assert len(viewer.layers) == 4
+    controller.set_image(layer, replace(choice, position=(("T", 2),)))
+    assert desk.labelled(1) == [controller.frame]
+    assert len(viewer.layers) == 4
 
 
 def test_a_rotated_image(viewer):

@@ -101,11 +101,16 @@ class Images:
         self.opened.emit(work)
 
     def leave(self) -> None:
-        """Put the image in work aside."""
+        """Put the image in work aside; layers in which nothing was done go."""
         work = self._let_go()
-        if work is not None:
+        if work is None:
+            return
+        if len(work.table):
             self._aside[work.frames.key] = work
-            self.left.emit(work)
+        else:
+            work.close()
+            work.detach()
+        self.left.emit(work)
 
     def _workspace(self, frames: LayerFrames) -> Workspace:
         """Return what belongs to these frames: in work, put aside, or new."""

@@ -81,6 +81,7 @@ class Workspace:
         self.selected = 1
         self.negative = False
         self.engine: Engine | None = None
+        self._viewer = viewer
         self._lane = lane
         self._starting: object = None
         self._revision = 0
@@ -120,6 +121,13 @@ class Workspace:
         self.result.attach()
         self.prompts.attach()
         self.select(self.selected)
+
+    def detach(self) -> None:
+        """Take the layers out of the viewer."""
+        layers = self._viewer.layers
+        for layer in (self.prompts.points, self.prompts.shapes, self.result.layer):
+            if layer in layers:
+                layers.remove(layer)
 
     def move(self) -> None:
         """Let the layers lie where the image layer lies."""
