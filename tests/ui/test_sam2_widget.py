@@ -10,11 +10,13 @@ import weakref
 import numpy as np
 import pytest
 from fake_controller import FakeController, make_row, make_timeline
+from napari.components import ViewerModel
+from napari.layers import Image
 from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLineEdit, QPushButton
+from qtpy.QtWidgets import QApplication, QDockWidget, QLineEdit, QPushButton
 
 from napari_sam2.ui.records import (
     Activity,
@@ -30,24 +32,44 @@ from napari_sam2.ui.widget import TITLE, Sam2Widget
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
+def viewer():
+    """A viewer without a window: most of the widget needs none."""
+    return ViewerModel()
+
+
+@pytest.fixture
+def controller():
+    return FakeController(Image(np.zeros((40, 64, 64), np.uint16), name="Nuclei"))
+
+
+@pytest.fixture
+def dock(qtbot):
+    """Where the widget is docked."""
+    dock = QDockWidget()
+    qtbot.addWidget(dock)
+    dock.resize(430, 700)
+    return dock
+
+
+@pytest.fixture
+def widget(dock, viewer, controller):
+    widget = Sam2Widget(viewer, controller)
+    dock.setWidget(widget)
+    dock.show()
+    QApplication.processEvents()
+    yield widget
+    widget.setParent(None)
+
+
+@pytest.fixture
+def window(make_napari_viewer, controller):
+    """A real window with the widget: viewer and widget."""
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1366, 768)
-    return viewer
-
-
-@pytest.fixture
-def controller(viewer):
-    image = viewer.add_image(np.zeros((40, 64, 64), np.uint16), name="Nuclei")
-    return FakeController(image)
-
-
-@pytest.fixture
-def widget(viewer, controller):
     widget = Sam2Widget(viewer, controller)
     viewer.window.add_dock_widget(widget, name=TITLE)
     QApplication.processEvents()
-    return widget
+    return viewer, widget
 
 
 def with_objects(controller, count=3):
@@ -66,9 +88,8 @@ def test_the_model_is_loaded_once_the_window_is_up(qtbot, widget, controller):
     assert controller.model.stage == ModelStage.READY
 
 
-def test_keys_work_with_the_focus_on_canvas_table_and_buttons(
-    qtbot, viewer, widget, controller
-):
+def test_keys_work_wherever_the_focus_is(window, controller):
+    viewer, widget = window
     with_objects(controller)
     for focus in (
         canvas(viewer),
@@ -82,14 +103,6 @@ def test_keys_work_with_the_focus_on_canvas_table_and_buttons(
         QTest.keyClick(focus, Qt.Key.Key_W, Qt.KeyboardModifier.ShiftModifier)
         assert controller.calls == [("next_object",), ("approve_span",)], focus
 
-
-def test_every_shortcut_has_an_action(widget):
-    assert {s.name for s in widget._keys.shortcuts} == {s.name for s in SHORTCUTS}
-    assert widget._keys.taken == {}
-
-
-def test_keys_do_what_the_buttons_do(qtbot, viewer, widget, controller):
-    with_objects(controller)
     native = canvas(viewer)
     for key, call in (
         (Qt.Key.Key_N, ("new_object",)),
@@ -106,6 +119,11 @@ def test_keys_do_what_the_buttons_do(qtbot, viewer, widget, controller):
     controller.show_activity(Activity.PROPAGATING)
     QTest.keyClick(native, Qt.Key.Key_H)
     assert controller.calls[-1] == ("pause",)
+
+
+def test_every_shortcut_has_an_action(widget):
+    assert {s.name for s in widget._keys.shortcuts} == {s.name for s in SHORTCUTS}
+    assert widget._keys.taken == {}
 
 
 def test_typing_a_class_starts_no_action(qtbot, widget, controller):
@@ -127,7 +145,8 @@ def test_tooltips_name_keys(widget):
     assert widget.prompt_box.new_object.toolTip().endswith("(N)")
 
 
-def test_it_fits_a_laptop_s_screen(widget, controller):
+def test_it_fits_a_laptop_s_screen(window, controller):
+    _, widget = window
     with_objects(controller, 100)
     controller.axes = AxesChoice("TZCYX", "T", (("Z", 4),), (0, 1), ((1.0, 65535.0),))
     controller.facts = ImageFacts(
@@ -195,10 +214,10 @@ def test_messages_become_notifications(widget, controller):
     ]
 
 
-def test_closing_lets_go_of_viewer_and_controller(qtbot, viewer, widget, controller):
+def test_closing_lets_go_of_viewer_and_controller(viewer, widget, controller):
     key = coerce_keybinding("N")
     assert key in viewer.keymap
-    viewer.window.remove_dock_widget(widget)
+    widget.setParent(None)  # as napari does when a dock is closed
     assert key not in viewer.keymap
     controller.calls.clear()
     controller.objects_changed.emit(None)
@@ -210,7 +229,8 @@ def test_closing_lets_go_of_viewer_and_controller(qtbot, viewer, widget, control
         assert len(signal) == 0
 
 
-def test_closed_and_opened_again_it_shows_what_there_is(viewer, widget, controller):
+def test_closed_and_opened_again_it_shows_what_there_is(window, controller):
+    viewer, widget = window
     viewer.window.remove_dock_widget(widget)
     with_objects(controller)
     again = Sam2Widget(viewer, controller)
@@ -220,25 +240,20 @@ def test_closed_and_opened_again_it_shows_what_there_is(viewer, widget, controll
     controller.show_objects((make_row(9),), make_timeline(1, 40))
     assert again.object_box.table.objects.object_ids == (9,)
     assert widget.object_box.table.objects.rowCount() == 0
-
-
-def test_a_widget_that_is_docked_again_works_again(viewer, widget, controller):
-    viewer.window.remove_dock_widget(widget)
-    viewer.window.add_dock_widget(widget, name=TITLE)
-    with_objects(controller)
-    assert widget.object_box.table.objects.rowCount() == 3
-    assert coerce_keybinding("N") in viewer.keymap
-
-
-def test_a_closed_widget_is_not_kept_alive(qtbot, viewer, controller):
-    widget = Sam2Widget(viewer, controller)
-    viewer.window.add_dock_widget(widget, name=TITLE)
-    gone = weakref.ref(widget)
-    viewer.window.remove_dock_widget(widget)
-    del widget
+    gone = weakref.ref(again)
+    viewer.window.remove_dock_widget(again)
+    del again
     QApplication.processEvents()
     gc.collect()
     assert gone() is None
+
+
+def test_a_widget_that_is_docked_again_works_again(dock, viewer, widget, controller):
+    widget.setParent(None)
+    dock.setWidget(widget)
+    with_objects(controller)
+    assert widget.object_box.table.objects.rowCount() == 3
+    assert coerce_keybinding("N") in viewer.keymap
 
 
 def test_the_theme_is_followed(viewer, widget):

@@ -104,6 +104,12 @@ class ImageBox(QWidget):
         connections.connect(controller.preview_ready, self.show_preview)
         self.show_layers()
 
+    def hideEvent(self, event: Any) -> None:
+        """Ask for nothing while nobody sees it."""
+        super().hideEvent(event)
+        self._preview_due.stop()
+        self._choice_due.stop()
+
     def _make_details(self) -> QWidget:
         """Make what is folded."""
         details = QWidget()

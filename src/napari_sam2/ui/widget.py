@@ -93,7 +93,12 @@ class Sam2Widget(QScrollArea):
         self._begin = QTimer(self)
         self._begin.setSingleShot(True)
         self._begin.setInterval(20)  # ms, in which the window is painted
-        self._begin.timeout.connect(lambda: self.controller.prepare(self._open))
+        self._begin.timeout.connect(self._prepare)
+        self._carried: Labels | None = None
+        self._carry_due = QTimer(self)
+        self._carry_due.setSingleShot(True)
+        self._carry_due.setInterval(0)
+        self._carry_due.timeout.connect(self._carry)
         self._lay_out()
         self.save.clicked.connect(lambda: ask_and_export(self.controller, self))
         self.shortcuts.clicked.connect(self.show_shortcuts)
@@ -180,6 +185,7 @@ class Sam2Widget(QScrollArea):
         """Let go of viewer and controller when the dock is closed."""
         if event.type() == QEvent.Type.ParentChange and hasattr(self, "_keys"):
             if self.parent() is None:
+                self._begin.stop()
                 self._connections.release()
                 self._keys = None
             elif self._keys is None:
@@ -190,6 +196,17 @@ class Sam2Widget(QScrollArea):
         """Choose an image and load the model once the window is up."""
         super().showEvent(event)
         self._begin.start()
+
+    def hideEvent(self, event: Any) -> None:
+        """Begin nothing while nobody sees it."""
+        super().hideEvent(event)
+        self._begin.stop()
+        self._carry_due.stop()
+
+    def _prepare(self) -> None:
+        """Import what opening needs without holding the window up."""
+        if self._keys is not None:
+            self.controller.prepare(self._open)
 
     def _open(self) -> None:
         """Work on an image and load the model, unless closed meanwhile."""
@@ -215,12 +232,15 @@ class Sam2Widget(QScrollArea):
             self._labels_waiting = None
         if layer is not None and status.stage == ModelStage.READY:
             # The session hears of the model after this signal.
-            QTimer.singleShot(0, lambda: self._carry(layer))
+            self._carried = layer
+            self._carry_due.start()
 
-    def _carry(self, layer: Labels) -> None:
+    def _carry(self) -> None:
         """Prompt with labels, then propagate."""
-        self.controller.use_labels(layer, all_frames=True)
-        self.controller.propagate("both")
+        layer, self._carried = self._carried, None
+        if layer is not None:
+            self.controller.use_labels(layer, all_frames=True)
+            self.controller.propagate("both")
 
     def show_message(self, message: Message) -> None:
         """Tell the user a sentence."""
