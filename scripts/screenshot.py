@@ -1,4 +1,3 @@
-# ruff: noqa: TID251
 """Makes the picture of the user guide: a real session in a real window.
 
     python scripts/screenshot.py [--out docs/images/plugin.png] [--theme dark]

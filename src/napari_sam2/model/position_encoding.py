@@ -113,10 +113,10 @@ class PositionEmbeddingRandom(nn.Module):
         super().__init__()
         if scale is None or scale <= 0.0:
             scale = 1.0
-        self.register_buffer(
-            "positional_encoding_gaussian_matrix",
-            scale * torch.randn(2, num_pos_feats),
-        )
+        matrix = torch.empty(2, num_pos_feats)
+        if not matrix.is_meta:  # there, chance would load torch's compiler
+            matrix.normal_().mul_(scale)
+        self.register_buffer("positional_encoding_gaussian_matrix", matrix)
 
     def encode(self, xy: Tensor) -> Tensor:
         """Encode coordinates ``(..., 2)`` as (x, y) in 0 to 1: ``(..., C)``."""

@@ -92,11 +92,11 @@ class ObjectParameters:
     diameter: Range = (7.0, 128.0)
     largest_share: float = 0.5
     count: tuple[int, int] = (2, 60)
-    planes: Range = (3.0, 30.0)
+    planes: Range = (4.0, 40.0)
     touching: Range = (0.0, 0.7)
     roughness: Range = (0.02, 0.16)
     brightness_spread: Range = (0.1, 0.6)
-    least_cut: Range = (0.003, 0.12)
+    least_cut: Range = (0.005, 0.12)
 
     def __post_init__(self) -> None:
         _check_range(self, "diameter", 3.0)
@@ -181,7 +181,7 @@ class OpticsParameters:
     """
 
     blur: Range = (0.4, 2.2)
-    axial_blur: Range = (0.3, 3.5)
+    axial_blur: Range = (0.3, 2.5)
     haze: Range = (0.1, 0.7)
     haze_share: float = 0.5
     upscaled_share: float = 0.45
