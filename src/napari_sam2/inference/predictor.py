@@ -257,6 +257,7 @@ class VideoPredictor:
 
     def tracker(self, session: Session) -> FrameTracker:
         """Return what tracks frames of a session, one at a time."""
+
         def encode(frame: int) -> ImageFeatures:
             return self._encode(session.frames[frame], session.contrast, session.view)
 
