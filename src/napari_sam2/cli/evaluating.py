@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_sam2.build import build_model
-from napari_sam2.checkpoints import default_model
 from napari_sam2.cli.console import Progress, note
+from napari_sam2.cli.network import build_network, introduce_network, network_name
 from napari_sam2.cli.options import chosen_frames
 from napari_sam2.data.contrast import estimate_contrast
 from napari_sam2.data.image import open_image
@@ -98,8 +97,7 @@ def evaluate_all(request: EvaluateRequest) -> Report:
         require_ctcmetrics()
     model = _network(request)
     predictor = VideoPredictor(model)
-    precision = str(model.precision).removeprefix("torch.")
-    note(f"{_network_name(request)} on {model.device}, computing in {precision}")
+    introduce_network(request.network, model)
     stacks: list[StackEvaluation] = []
     failures: list[Failure] = []
     for name, opened in _sources(request, pairs):
@@ -188,7 +186,10 @@ def _report(
 ) -> Report:
     """Sum up what is done."""
     return Report(
-        _network_name(request), request.checkpoint, tuple(stacks), tuple(failures)
+        network_name(request.network),
+        request.checkpoint,
+        tuple(stacks),
+        tuple(failures),
     )
 
 
@@ -268,22 +269,16 @@ def _open_pair(request: EvaluateRequest, pair: StackPair) -> OpenStack:
     return OpenStack(pair.name, frames, labels, axis == "T")
 
 
-def _network_name(request: EvaluateRequest) -> str:
-    return request.network or default_model().name
-
-
 def _network(request: EvaluateRequest) -> Sam2:
-    """Build the network, showing the download of its weights if there is one."""
-    with Progress("Downloading weights", total=None, unit="bytes") as bar:
-        trained = request.checkpoint != "none"
-        if not trained:
-            note("No checkpoint is loaded: the weights are random (seed 0).")
-        return build_model(
-            request.network,
-            checkpoint=request.checkpoint if trained else None,
-            device=request.device,
-            precision=request.precision,
-            overrides=request.overrides,
-            seed=None if trained else 0,
-            progress=bar.show,
-        )
+    """Build the network that a request asks for."""
+    trained = request.checkpoint != "none"
+    if not trained:
+        note("No checkpoint is loaded: the weights are random (seed 0).")
+    return build_network(
+        request.network,
+        request.checkpoint if trained else None,
+        device=request.device,
+        precision=request.precision,
+        overrides=request.overrides,
+        seed=0,
+    )

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_sam2.build import build_model
-from napari_sam2.checkpoints import default_model
 from napari_sam2.cli.console import Progress, note
+from napari_sam2.cli.network import build_network, introduce_network
 from napari_sam2.cli.record import FrameScores, RunIdentity, TrackRecord
 from napari_sam2.cli.summary import summarise
 from napari_sam2.data.label_target import LabelTarget
@@ -142,9 +141,7 @@ class _Run:
             f" {_counted(len(frames), 'frame')} along {frames.axes[0]}, {width} x"
             f" {height} pixels"
         )
-        name = self.request.network or default_model().name
-        precision = str(model.precision).removeprefix("torch.")
-        note(f"{name} on {model.device}, computing in {precision}")
+        introduce_network(self.request.network, model)
         if not self.request.has_weights:
             note(
                 "No checkpoint is loaded: the weights are random (seed"
@@ -272,18 +269,15 @@ class _Run:
 
 
 def _network(request: TrackRequest) -> Sam2:
-    """Build the network, showing the download of its weights if there is one."""
-    with Progress("Downloading weights", total=None, unit="bytes") as bar:
-        return build_model(
-            request.network,
-            checkpoint=request.checkpoint if request.has_weights else None,
-            device=request.device,
-            precision=request.precision,
-            overrides=request.overrides,
-            # Fixed in any case, so that a run can be resumed.
-            seed=None if request.has_weights else request.seed or 0,
-            progress=bar.show,
-        )
+    """Build the network that a request asks for."""
+    return build_network(
+        request.network,
+        request.checkpoint if request.has_weights else None,
+        device=request.device,
+        precision=request.precision,
+        overrides=request.overrides,
+        seed=request.seed or 0,  # fixed in any case, so that a run can be resumed
+    )
 
 
 def _options(request: TrackRequest, model: Sam2) -> PredictorOptions:
