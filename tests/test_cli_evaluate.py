@@ -63,7 +63,7 @@ def evaluate(capsys: Capture, weights: Path) -> Any:
 
     def ran(*words: object, clicks: int = 1) -> Ran:
         network = ("--model", "micro", "--checkpoint", weights)
-        return run(capsys, "evaluate", *words, *network, "--clicks", clicks)
+        return run(capsys, "evaluate", *network, "--clicks", clicks, *words)
 
     return ran
 
@@ -237,6 +237,7 @@ def test_what_cannot_be_evaluated(
         "No object": (image, labels, "--min-area", 10_000),
         "hold no object 9": (image, labels, "--object", 9),
         "No image with labels": (tmp_path / "empty",),
+        "No weights are published for micro": (image, labels, "--checkpoint", "auto"),
     }
     (tmp_path / "empty").mkdir()
     for message, words in cases.items():

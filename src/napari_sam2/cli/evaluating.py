@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_sam2.cli.console import Progress, note
-from napari_sam2.cli.network import build_network, introduce_network, network_name
+from napari_sam2.cli.network import (
+    build_network,
+    check_weights,
+    introduce_network,
+    network_name,
+)
 from napari_sam2.cli.options import chosen_frames
 from napari_sam2.data.contrast import estimate_contrast
 from napari_sam2.data.image import open_image
@@ -20,12 +25,12 @@ from napari_sam2.data.source import as_frame_source
 from napari_sam2.data.zarr_image import looks_like_zarr
 from napari_sam2.errors import ConfigError, ImageError, Sam2Error
 from napari_sam2.evaluation import Protocol, evaluate_stack
-from napari_sam2.evaluation.heldout import HeldOut
 from napari_sam2.evaluation.pictures import PICTURE_PATTERN, save_worst_cases
 from napari_sam2.evaluation.plot import can_plot
 from napari_sam2.evaluation.report import REPORT, Failure, Report
 from napari_sam2.evaluation.stack import as_labels
 from napari_sam2.evaluation.tracking_scores import can_score_tracks, require_ctcmetrics
+from napari_sam2.evaluation.unseen import UnseenStacks
 from napari_sam2.inference.predictor import VideoPredictor
 
 if TYPE_CHECKING:
@@ -235,7 +240,7 @@ def _sources(
     """Yield the name of each stack, and what opens it."""
     for pair in pairs:
         yield pair.name, partial(_open_pair, request, pair)
-    for number, clip in enumerate(HeldOut(request.synthetic, seed=request.seed)):
+    for number, clip in enumerate(UnseenStacks(request.synthetic, seed=request.seed)):
         name = f"synthetic-{number:02d}-{clip.kind}-{clip.family}"
         yield name, partial(_open_clip, name, clip)
 
@@ -271,6 +276,7 @@ def _open_pair(request: EvaluateRequest, pair: StackPair) -> OpenStack:
 
 def _network(request: EvaluateRequest) -> Sam2:
     """Build the network that a request asks for."""
+    check_weights(request.network, request.checkpoint)
     trained = request.checkpoint != "none"
     if not trained:
         note("No checkpoint is loaded: the weights are random (seed 0).")

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_sam2.checkpoints import default_model, find_model, registered_models
 from napari_sam2.cli.console import note
+from napari_sam2.cli.network import check_weights
 from napari_sam2.cli.options import chosen_frames
 from napari_sam2.data.contrast import estimate_contrast
 from napari_sam2.data.image import open_image
 from napari_sam2.data.label_target import LabelTarget
 from napari_sam2.data.labels import LabelWriter
-from napari_sam2.errors import CheckpointError, ImageError, PromptError
+from napari_sam2.errors import ImageError, PromptError
 from napari_sam2.prompt_file import read_prompt_file
 from napari_sam2.prompt_source import label_prompts, place_prompts
 
@@ -81,7 +81,7 @@ def open_inputs(request: TrackRequest) -> TrackInputs:
     Sam2Error
         If anything is missing, cannot be read, or does not fit together.
     """
-    _check_weights(request)
+    check_weights(request.network, request.checkpoint)
     prompt_file = _prompt_file(request)
     axes = request.axes or (prompt_file.axes if prompt_file else None)
     frames = chosen_frames(
@@ -136,25 +136,6 @@ def _looks_like_json(path: Path) -> bool:
             return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
     except OSError:
         return False
-
-
-def _check_weights(request: TrackRequest) -> None:
-    """Refuse a network whose weights are asked for and that has none."""
-    if request.checkpoint != "auto":
-        return
-    name = request.network or default_model().name
-    path = Path(name).expanduser()
-    if path.is_file():
-        whole = path.resolve()
-        known = [m for m in registered_models() if m.config.resolve() == whole]
-        found = known[0] if known else None
-    else:
-        found = find_model(name)
-    if found is None or not found.has_weights:
-        raise CheckpointError(
-            f"No weights are published for {name}. Give --checkpoint the path of a"
-            " weights file, or --checkpoint none to try it out with random weights."
-        )
 
 
 def _check_range(request: TrackRequest, frames: StackFrames) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_sam2.build import build_model
-from napari_sam2.checkpoints import default_model
+from napari_sam2.checkpoints import default_model, find_model, registered_models
 from napari_sam2.cli.console import Progress, note
+from napari_sam2.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +47,40 @@ def build_network(
             overrides=overrides,
             seed=seed if checkpoint is None else None,
             progress=bar.show,
+        )
+
+
+def check_weights(network: str | None, checkpoint: str | None) -> None:
+    """Refuse a network whose own weights are asked for and that has none.
+
+    Parameters
+    ----------
+    network : str, optional
+        A registered name or the path of a YAML; None: the default model.
+    checkpoint : str, optional
+        As for `build_model`; only "auto" asks for the network's own.
+
+    Raises
+    ------
+    CheckpointError
+        If there are none.
+    ConfigError
+        If the network is neither registered nor the path of a file.
+    """
+    if checkpoint != "auto":
+        return
+    name = network_name(network)
+    path = Path(name).expanduser()
+    if path.is_file():
+        whole = path.resolve()
+        known = [m for m in registered_models() if m.config.resolve() == whole]
+        found = known[0] if known else None
+    else:
+        found = find_model(name)
+    if found is None or not found.has_weights:
+        raise CheckpointError(
+            f"No weights are published for {name}. Give --checkpoint the path of a"
+            " weights file, or --checkpoint none to try it out with random weights."
         )
 
 

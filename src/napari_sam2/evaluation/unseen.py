@@ -19,8 +19,8 @@ _FIRST_SEED = 2**62
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOut:
-    """Held-out synthetic stacks, z-stacks and time-lapses in turn.
+class UnseenStacks:
+    """Synthetic stacks beyond the reach of training, z-stacks and time-lapses in turn.
 
     Attributes
     ----------
