@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml  # type: ignore[import-untyped]
 
 from napari_sam2.errors import ConfigError
+from napari_sam2.training.bounds import check_bounds
 from napari_sam2.training.records import record_from_mapping
 from napari_sam2.training.synthetic import SyntheticParameters
 
@@ -15,20 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Range = tuple[float, float]
-
-
-def _check(owner: object, least: float, most: float, *names: str) -> None:
-    """Refuse numbers, or ranges of them, that leave their bounds."""
-    for name in names:
-        value = getattr(owner, name)
-        numbers = value if isinstance(value, tuple) else (value,)
-        if list(numbers) != sorted(numbers) or not all(
-            least <= number <= most for number in numbers
-        ):
-            raise ConfigError(
-                f"{type(owner).__name__}.{name} is {value}; it must be from {least} "
-                f"to {most}, and a range in order."
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +48,11 @@ class AugmentParameters:
     ending_share: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(self, 0.0, 1.0, "zoom_share", "ending_share")
-        _check(self, 0.25, 4.0, "zoom")
-        _check(self, 0.0, 100.0, "low_percentile", "high_percentile")
-        _check(self, 0.1, 10.0, "gamma")
-        _check(self, 1, 10**6, "least_area")
+        check_bounds(self, 0.0, 1.0, "zoom_share", "ending_share")
+        check_bounds(self, 0.25, 4.0, "zoom")
+        check_bounds(self, 0.0, 100.0, "low_percentile", "high_percentile")
+        check_bounds(self, 0.1, 10.0, "gamma")
+        check_bounds(self, 1, 10**6, "least_area")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,18 +125,18 @@ class StageParameters:
             raise ConfigError(
                 f"StageParameters.kind is {self.kind!r}; it must be 'images' or 'clips'"
             )
-        _check(self, 1, 10**9, "steps", "frames", "images", "objects")
-        _check(self, 0, 10**9, "warmup")
-        _check(self, 32, 4096, "image_size")
-        _check(self, 0.0, 1.0, "learning_rate", "final_rate", "frame_rate")
-        _check(self, 0.0, 1.0, "area_weight", "correction_share", "image_share")
+        check_bounds(self, 1, 10**9, "steps", "frames", "images", "objects")
+        check_bounds(self, 0, 10**9, "warmup")
+        check_bounds(self, 32, 4096, "image_size")
+        check_bounds(self, 0.0, 1.0, "learning_rate", "final_rate", "frame_rate")
+        check_bounds(self, 0.0, 1.0, "area_weight", "correction_share", "image_share")
         first, last = self.teacher_share
         if not 0.0 <= last <= first <= 1.0:
             raise ConfigError(
                 f"StageParameters.teacher_share is {self.teacher_share}; it must fall, "
                 "from at most 1.0 to at least 0.0."
             )
-        _check(self, 1, 8, "corrections")
+        check_bounds(self, 1, 8, "corrections")
         if self.image_size % 32:
             raise ConfigError(
                 f"StageParameters.image_size is {self.image_size}; it must be a "
@@ -200,7 +187,7 @@ class PromptParameters:
 
     def __post_init__(self) -> None:
         shares = ("click_share", "box_share", "centre_share", "mask_noise")
-        _check(self, 0.0, 1.0, *shares, "second_frame_share", "box_noise")
+        check_bounds(self, 0.0, 1.0, *shares, "second_frame_share", "box_noise")
         if self.click_share + self.box_share > 1.0:
             raise ConfigError(
                 "PromptParameters.click_share and box_share are "
@@ -239,8 +226,8 @@ class LossParameters:
     other_masks: float = 0.05
 
     def __post_init__(self) -> None:
-        _check(self, 0.0, 1e3, *(one.name for one in fields(self)))
-        _check(self, 0.0, 0.5, "presence_doubt")
+        check_bounds(self, 0.0, 1e3, *(one.name for one in fields(self)))
+        check_bounds(self, 0.0, 0.5, "presence_doubt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,11 +283,11 @@ class TrainingParameters:
     synthetic: SyntheticParameters = field(default_factory=SyntheticParameters)
 
     def __post_init__(self) -> None:
-        _check(self, 0, 10**9, "seed")
-        _check(self, 0, 256, "workers")
-        _check(self, 0.0, 1.0, "weight_decay", "beta2", "ema_decay")
-        _check(self, 1e-6, 1e6, "gradient_norm", "checkpoint_minutes")
-        _check(self, 1, 10**9, "validate_every", "validation_clips")
+        check_bounds(self, 0, 10**9, "seed")
+        check_bounds(self, 0, 256, "workers")
+        check_bounds(self, 0.0, 1.0, "weight_decay", "beta2", "ema_decay")
+        check_bounds(self, 1e-6, 1e6, "gradient_norm", "checkpoint_minutes")
+        check_bounds(self, 1, 10**9, "validate_every", "validation_clips")
         if not self.stages:
             raise ConfigError("TrainingParameters.stages is empty; give at least one.")
 

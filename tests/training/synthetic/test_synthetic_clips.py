@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from napari_sam2.training.synthetic import (
     FAMILIES,
+    CameraParameters,
     Clip,
     ClipGenerator,
     FamilyWeights,
@@ -22,6 +23,19 @@ from napari_sam2.training.synthetic import (
 )
 
 PAIRS = [(name, kind) for name, family in FAMILIES.items() for kind in family.kinds]
+QUIET = CameraParameters(
+    contrast_to_noise=(1e3, 1e3),
+    background=(0.1, 0.1),
+    structure_noise=(1e-4, 1e-4),
+    hot_pixel_share=0.0,
+    stripe_share=0.0,
+    salt_share=0.0,
+    sixteen_bit_share=1.0,
+    low_count_share=0.0,
+    inverted_share=0.0,
+    gamma_share=0.0,
+    compressed_share=0.0,
+)
 
 
 def _spans(labels: np.ndarray) -> dict[int, np.ndarray]:
@@ -148,6 +162,55 @@ def test_mothers_end_where_daughters_begin() -> None:
         ]
         births += len(daughters) >= 2
     assert births >= 3
+
+
+def _light_beyond_the_ends(axial_blur: float, family: str) -> float:
+    """Return the light one plane beyond objects over that in their middle."""
+    generator = ClipGenerator(
+        SyntheticParameters(
+            objects=ObjectParameters(
+                count=(2, 4), planes=(10.0, 10.0), touching=(0, 0)
+            ),
+            optics=OpticsParameters(
+                axial_blur=(axial_blur, axial_blur),
+                haze_share=0.0,
+                debris_share=0.0,
+                clutter_share=0.0,
+                upscaled_share=0.0,
+            ),
+            camera=QUIET,
+        )
+    )
+    shares = []
+    for seed in range(12):
+        clip = generator.generate(seed, frames=16, size=64, family=family, kind="z")
+        images = clip.images.astype(float)
+        dark = np.median(images[clip.labels == 0])
+        for number, span in _spans(clip.labels).items():
+            middle, beyond = int(np.median(span)), span[-1] + 1
+            where = (clip.labels[span[-1]] == number) & (clip.labels == number).any(0)
+            if span[0] == 0 or beyond == 16 or (clip.labels[beyond][where] > 0).any():
+                continue
+            light = images[middle][clip.labels[middle] == number].mean() - dark
+            shares.append((images[beyond][where].mean() - dark) / light)
+    assert len(shares) > 5
+    return float(np.median(shares))
+
+
+def test_light_of_an_object_reaches_beyond_its_ends() -> None:
+    sharp, blurred = (_light_beyond_the_ends(share, "nuclei") for share in (0.0, 0.28))
+    assert abs(sharp) < 0.05
+    assert 0.3 < blurred < 0.8  # half of it at the pole, of a body that ends there
+
+
+@pytest.mark.parametrize("family", ["mitochondria", "neuropil", "tomogram"])
+def test_sections_show_no_light_of_other_planes(family: str) -> None:
+    def pixels(axial_blur: float) -> np.ndarray:
+        optics = OpticsParameters(axial_blur=(axial_blur, axial_blur))
+        generator = ClipGenerator(SyntheticParameters(optics=optics))
+        return generator.generate(3, frames=4, size=64, family=family, kind="z").images
+
+    np.testing.assert_array_equal(pixels(0.0), pixels(0.28))
 
 
 def test_scale_of_upscaled_frames() -> None:

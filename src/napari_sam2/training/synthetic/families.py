@@ -37,10 +37,14 @@ Builder = Callable[[np.random.Generator, SceneRequest], Scene]
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A kind of scene and the dimensions it can have."""
+    """A kind of scene, the dimensions it can have, and how it is seen.
+
+    `sectioned` planes show hardly any light of their neighbours: cut or computed ones.
+    """
 
     kinds: tuple[Kind, ...]
     build: Builder
+    sectioned: bool = False
 
 
 def _scene(
@@ -126,7 +130,7 @@ def rods(rng: np.random.Generator, request: SceneRequest) -> Scene:
         geometry = draw_tubes(
             rng,
             request.shape,
-            step=request.step(rng, diameter * 1.5),
+            step=request.step(diameter * 1.5),
             diameter=diameter,
             length=(1.0, 3.5),
             stiffness=0.95,
@@ -174,7 +178,7 @@ def filaments(rng: np.random.Generator, request: SceneRequest) -> Scene:
     geometry = draw_tubes(
         rng,
         request.shape,
-        step=request.step(rng, 2 * diameter),
+        step=request.step(2 * diameter),
         diameter=diameter,
         length=(5.0, 22.0),
         stiffness=rng.uniform(0.6, 0.9),
@@ -206,7 +210,7 @@ def _sections(rng: np.random.Generator, request: SceneRequest, scene: Scene) -> 
 def mitochondria(rng: np.random.Generator, request: SceneRequest) -> Scene:
     """Return an electron micrograph whose mitochondria are the objects."""
     diameter = request.diameter(rng, least=12.0, most_share=0.3)
-    step = request.step(rng, 1.5 * diameter)
+    step = request.step(1.5 * diameter)
     fine, coarse = random_grains(rng, diameter)
     geometry = draw_tubes(
         rng,
@@ -233,7 +237,7 @@ def neuropil(rng: np.random.Generator, request: SceneRequest) -> Scene:
     """Return an electron micrograph of packed processes, each an object."""
     diameter = request.diameter(rng, least=max(20.0, request.side / 8))
     geometry = draw_packed(rng, request, diameter, roughness=rng.uniform(1, 2.5))
-    step = request.step(rng, diameter)
+    step = request.step(diameter)
     grey = electron.cytosol(rng, request.shape, step, 0.4 * diameter)
     width = float(np.clip(diameter * rng.uniform(0.03, 0.08), 1.5, 5))
     grey = electron.stain_neuropil(rng, grey, geometry, width)
@@ -284,9 +288,9 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "tissue": Family(("z", "t"), tissue),
         "rods": Family(("z", "t"), rods),
         "filaments": Family(("z",), filaments),
-        "mitochondria": Family(("z",), mitochondria),
-        "neuropil": Family(("z",), neuropil),
-        "tomogram": Family(("z",), tomograms),
+        "mitochondria": Family(("z",), mitochondria, sectioned=True),
+        "neuropil": Family(("z",), neuropil, sectioned=True),
+        "tomogram": Family(("z",), tomograms, sectioned=True),
         "phase": Family(("t",), phase),
         "dic": Family(("t",), dic),
     }

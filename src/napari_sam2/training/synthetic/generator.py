@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,11 @@ from napari_sam2.training.synthetic.scene import Scene, SceneRequest
 if TYPE_CHECKING:
     from napari_sam2.training.synthetic.arrays import Array, Frames
 
-# Planes beyond a z-stack from which light comes.
-_PAD = 1
+# Deviations of the axial blur from which light comes, and planes at the most.
+_REACH = 2.0
+_MOST_PAD = 12
+# Deviation of the axial blur of sectioned planes, planes: their thickness.
+_SECTION = (0.0, 0.4)
 _ATTEMPTS = 20
 _LEAST_AREA = 6
 
@@ -122,8 +126,13 @@ class ClipGenerator:
     ) -> Clip:
         """Return one clip, perhaps without an object."""
         knobs = self.parameters
-        pad = _PAD if kind == "z" else 0
-        request = SceneRequest(kind, frames, size[0], size[1], pad, knobs)
+        planes = log_uniform(rng, knobs.objects.planes)
+        if FAMILIES[family].sectioned:
+            axial_blur = rng.uniform(*_SECTION)
+        else:
+            axial_blur = planes * rng.uniform(*knobs.optics.axial_blur)
+        pad = min(math.ceil(_REACH * axial_blur), _MOST_PAD) if kind == "z" else 0
+        request = SceneRequest(kind, frames, size[0], size[1], pad, planes, knobs)
         scene = FAMILIES[family].build(rng, request)
         scale = 1.0
         if rng.random() < knobs.optics.upscaled_share:
@@ -136,7 +145,7 @@ class ClipGenerator:
             max(round(size[0] / scale), 8),
             max(round(size[1] / scale), 8),
         )
-        images = record(rng, scene, native, size, kind, knobs)
+        images = record(rng, scene, native, size, kind, axial_blur, knobs)
         labels = annotate(
             scene.labels,
             # Only planes fade; a cell that comes in is drawn as far as it shows.
@@ -152,6 +161,7 @@ def record(
     native: tuple[int, int],
     size: tuple[int, int],
     kind: Kind,
+    axial_blur: float,
     knobs: SyntheticParameters,
 ) -> Frames:
     """Return the frames (T, H, W) that a microscope takes of a scene.
@@ -166,10 +176,12 @@ def record(
         (h, w) of the detector and (H, W) that its frames are interpolated to.
     kind : str
         ``"z"`` or ``"t"``.
+    axial_blur : float
+        Deviation of the axial point spread in planes.
     knobs : SyntheticParameters
         Optics and camera.
     """
-    image = optics.project(rng, scene, native, kind, knobs.optics)
+    image = optics.project(rng, scene, native, kind, axial_blur, knobs.optics)
     fluorescent = scene.modality == "fluorescence"
     if fluorescent:
         background = log_uniform(rng, knobs.camera.background)

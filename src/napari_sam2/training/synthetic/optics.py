@@ -28,6 +28,7 @@ def project(
     scene: Scene,
     native: tuple[int, int],
     kind: str,
+    axial_blur: float,
     optics: OpticsParameters,
 ) -> Array:
     """Return (T, h, w) light or grey levels at the native size of the detector.
@@ -42,6 +43,9 @@ def project(
         (h, w) of the detector, at most (H, W).
     kind : str
         ``"z"`` or ``"t"``.
+    axial_blur : float
+        Deviation of the axial point spread in planes, for objects that are as detailed
+        as they are large.
     optics : OpticsParameters
         The knobs.
     """
@@ -55,10 +59,8 @@ def project(
         sigma = min(sigma, 0.8 * scale)
     axial = None
     if kind == "z":
-        sigma_z = rng.uniform(*optics.axial_blur)
-        if scene.modality != "fluorescence":
-            sigma_z = min(sigma_z, 0.4)
-        axial = blur_matrix(planes, sigma_z, pad)
+        fineness = min(2 * scene.detail / scene.diameter, 1.0)
+        axial = blur_matrix(planes, axial_blur * fineness, pad)
     image = separable(
         scene.signal,
         axial,

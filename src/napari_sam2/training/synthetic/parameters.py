@@ -7,36 +7,13 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2.errors import ConfigError
+from napari_sam2.training.bounds import check_bounds
 from napari_sam2.training.records import record_from_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Range = tuple[float, float]
-
-
-def _check_range(
-    owner: object, name: str, least: float, most: float = math.inf
-) -> None:
-    """Refuse a range that is not ordered or leaves its bounds."""
-    low, high = getattr(owner, name)
-    if not least <= low <= high <= most:
-        raise ConfigError(
-            f"{type(owner).__name__}.{name} is [{low}, {high}]; it must be two numbers "
-            f"in order, from {least} to {most}."
-        )
-
-
-def _check_number(
-    owner: object, name: str, least: float, most: float = math.inf
-) -> None:
-    """Refuse a number that leaves its bounds."""
-    value = getattr(owner, name)
-    if not least <= value <= most:
-        raise ConfigError(
-            f"{type(owner).__name__}.{name} is {value}; it must be from {least} "
-            f"to {most}."
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +34,7 @@ class FamilyWeights:
 
     def __post_init__(self) -> None:
         for one in fields(self):
-            _check_number(self, one.name, 0.0)
+            check_bounds(self, 0.0, math.inf, one.name)
         if not any(getattr(self, one.name) for one in fields(self)):
             raise ConfigError(
                 "All family weights are 0; give at least one family a weight above 0."
@@ -99,14 +76,14 @@ class ObjectParameters:
     least_cut: Range = (0.005, 0.12)
 
     def __post_init__(self) -> None:
-        _check_range(self, "diameter", 3.0)
-        _check_number(self, "largest_share", 0.05, 1.0)
-        _check_range(self, "count", 1, 500)
-        _check_range(self, "planes", 2.0)
-        _check_range(self, "touching", 0.0, 1.0)
-        _check_range(self, "roughness", 0.0, 0.4)
-        _check_range(self, "brightness_spread", 0.0, 2.0)
-        _check_range(self, "least_cut", 0.0, 0.9)
+        check_bounds(self, 3.0, math.inf, "diameter")
+        check_bounds(self, 0.05, 1.0, "largest_share")
+        check_bounds(self, 1, 500, "count")
+        check_bounds(self, 2.0, math.inf, "planes")
+        check_bounds(self, 0.0, 1.0, "touching")
+        check_bounds(self, 0.0, 0.4, "roughness")
+        check_bounds(self, 0.0, 2.0, "brightness_spread")
+        check_bounds(self, 0.0, 0.9, "least_cut")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +115,13 @@ class MotionParameters:
     wobble_change: Range = (0.05, 0.45)
 
     def __post_init__(self) -> None:
-        _check_range(self, "speed", 1e-3, 3.0)
-        _check_number(self, "drift", 0.0)
-        _check_range(self, "dividing", 0.0, 1.0)
-        _check_range(self, "division_frames", 1.0)
-        _check_number(self, "appearing", 0.0, 0.5)
-        _check_number(self, "ending", 0.0, 0.5)
-        _check_range(self, "wobble_change", 0.0, 1.0)
+        check_bounds(self, 1e-3, 3.0, "speed")
+        check_bounds(self, 0.0, math.inf, "drift")
+        check_bounds(self, 0.0, 1.0, "dividing")
+        check_bounds(self, 1.0, math.inf, "division_frames")
+        check_bounds(self, 0.0, 0.5, "appearing")
+        check_bounds(self, 0.0, 0.5, "ending")
+        check_bounds(self, 0.0, 1.0, "wobble_change")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +133,8 @@ class OpticsParameters:
     blur : tuple of float
         Deviation of the lateral point spread, native pixels, uniform in the logarithm.
     axial_blur : tuple of float
-        Deviation of the axial point spread, planes.
+        Deviation of the axial point spread as a share of the planes that an object
+        spans.
     haze : tuple of float
         Share of the light that is far out of focus (wide-field), 0 to 1.
     haze_share : float
@@ -181,7 +159,7 @@ class OpticsParameters:
     """
 
     blur: Range = (0.4, 2.2)
-    axial_blur: Range = (0.3, 2.5)
+    axial_blur: Range = (0.02, 0.28)
     haze: Range = (0.1, 0.7)
     haze_share: float = 0.5
     upscaled_share: float = 0.45
@@ -194,21 +172,23 @@ class OpticsParameters:
     misaligned_share: float = 0.3
 
     def __post_init__(self) -> None:
-        _check_range(self, "blur", 0.05, 20.0)
-        _check_range(self, "axial_blur", 0.0, 10.0)
-        _check_range(self, "haze", 0.0, 1.0)
-        _check_range(self, "upscale", 1.0, 32.0)
-        _check_range(self, "uneven_light", 0.0, 1.0)
-        _check_range(self, "bleaching", 0.0, 0.95)
-        for name in (
+        check_bounds(self, 0.05, 20.0, "blur")
+        check_bounds(self, 0.0, 1.0, "axial_blur")
+        check_bounds(self, 0.0, 1.0, "haze")
+        check_bounds(self, 1.0, 32.0, "upscale")
+        check_bounds(self, 0.0, 1.0, "uneven_light")
+        check_bounds(self, 0.0, 0.95, "bleaching")
+        check_bounds(
+            self,
+            0.0,
+            1.0,
             "haze_share",
             "upscaled_share",
             "focus_change_share",
             "debris_share",
             "clutter_share",
             "misaligned_share",
-        ):
-            _check_number(self, name, 0.0, 1.0)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,13 +235,13 @@ class CameraParameters:
     compressed_share: float = 0.08
 
     def __post_init__(self) -> None:
-        _check_range(self, "contrast_to_noise", 0.1)
-        _check_range(self, "background", 1e-4, 50.0)
-        _check_range(self, "read_noise", 0.0, 0.99)
-        _check_range(self, "structure_noise", 1e-4, 10.0)
+        check_bounds(self, 0.1, math.inf, "contrast_to_noise")
+        check_bounds(self, 1e-4, 50.0, "background")
+        check_bounds(self, 0.0, 0.99, "read_noise")
+        check_bounds(self, 1e-4, 10.0, "structure_noise")
         for one in fields(self):
             if one.name.endswith("_share"):
-                _check_number(self, one.name, 0.0, 1.0)
+                check_bounds(self, 0.0, 1.0, one.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +264,7 @@ class SyntheticParameters:
     camera: CameraParameters = field(default_factory=CameraParameters)
 
     def __post_init__(self) -> None:
-        _check_number(self, "timelapse_share", 0.0, 1.0)
+        check_bounds(self, 0.0, 1.0, "timelapse_share")
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> SyntheticParameters:

@@ -34,7 +34,7 @@ def random_solids(
     objects = request.parameters.objects
     return Solids(
         diameter=diameter,
-        step=request.step(rng, diameter),
+        step=request.step(diameter),
         elongation=rng.uniform(1.0, elongation),
         size_spread=rng.uniform(0.03, 0.3),
         roughness=rng.uniform(*objects.roughness),

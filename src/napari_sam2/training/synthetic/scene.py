@@ -29,6 +29,8 @@ class SceneRequest:
         Size of the clip, without the planes of `pad`.
     pad : int
         Planes wanted at either end beyond the clip, 0 for time-lapses.
+    planes : float
+        Planes that an object of usual size spans in a z-stack.
     parameters : SyntheticParameters
         The knobs.
     """
@@ -38,6 +40,7 @@ class SceneRequest:
     height: int
     width: int
     pad: int
+    planes: float
     parameters: SyntheticParameters
 
     @property
@@ -70,9 +73,9 @@ class SceneRequest:
         high = max(min(float(objects.count[1]), room), objects.count[0] + 0.01)
         return max(int(log_uniform(rng, (objects.count[0], high))), 1)
 
-    def step(self, rng: np.random.Generator, diameter: float) -> float:
-        """Draw the distance of two planes so that an object spans some of them."""
-        return diameter / log_uniform(rng, self.parameters.objects.planes)
+    def step(self, diameter: float) -> float:
+        """Return the pixels between two planes if an object has this diameter."""
+        return diameter / self.planes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
