@@ -108,6 +108,18 @@ def test_an_absent_object_teaches_its_absence_alone():
     assert losses.mask == 0
 
 
+def test_a_missed_object_costs_more_than_one_too_many():
+    def presence(score: float, target: torch.Tensor) -> float:
+        logits, iou = confident(square(8, 2, 4)), torch.ones(1, 1)
+        weights = LossParameters(presence_doubt=0.0, presence_missed=3.0)
+        made = decoded(logits, iou, score)
+        return prediction_losses(made, target, weights).presence.item()
+
+    missed = presence(-2.0, square(32, 8, 16))
+    too_many = presence(2.0, torch.zeros(1, 1, 32, 32))
+    assert missed == pytest.approx(3 * too_many)
+
+
 def test_clicks_are_compared_with_the_masks_at_their_pixels():
     logits = torch.full((2, 1, 4, 4), -5.0)
     logits[:, :, 2, 1] = 5.0  # pixels 4..7 by 8..11 of an input of 16

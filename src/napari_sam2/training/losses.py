@@ -163,6 +163,7 @@ def prediction_losses(
     presence = F.binary_cross_entropy_with_logits(
         decoded.object_score[:, 0].float(),
         present.clamp(weights.presence_doubt, 1 - weights.presence_doubt),
+        pos_weight=present.new_tensor(weights.presence_missed),
     )
     total = mask + weights.iou * iou + presence_weight * weights.presence * presence
     return Losses(total, mask.detach(), iou.detach(), presence.detach())

@@ -213,6 +213,9 @@ class LossParameters:
     presence_doubt : float
         Probability that presence is taught to be off by, 0 to 0.5: without it, single
         images, where every object is present, teach scores that clips cannot undo.
+    presence_missed : float
+        What an object that is missed costs over one that is seen where it is not: the
+        one is lost, and found again by a prompt only; the other is a frame too many.
     other_masks : float
         Of the masks that were not the best, beside 1 for the best.
     """
@@ -223,6 +226,7 @@ class LossParameters:
     iou: float = 0.5
     presence: float = 0.5
     presence_doubt: float = 0.02
+    presence_missed: float = 2.5
     other_masks: float = 0.05
 
     def __post_init__(self) -> None:
