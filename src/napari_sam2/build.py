@@ -134,7 +134,7 @@ def build_model(
     CheckpointError
         If the weights cannot be had or do not fit.
     """
-    path, registered = _locate(config)
+    path, registered = locate_network(config)
     target = choose_device(device)
     dtype = choose_precision(precision, target)
     node, predictor_options = _read_config(path, overrides)
@@ -165,7 +165,7 @@ def registered_shapes() -> dict[str, dict[str, tuple[int, ...]]]:
     return shapes
 
 
-def _locate(config: str | Path | None) -> tuple[Path, RegisteredModel | None]:
+def locate_network(config: str | Path | None) -> tuple[Path, RegisteredModel | None]:
     """Return the YAML that is meant, and the model if it is a registered one."""
     if config is None:
         config = default_model().name

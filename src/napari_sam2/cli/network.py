@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_sam2.build import build_model
-from napari_sam2.checkpoints import default_model, find_model, registered_models
+from napari_sam2.build import build_model, locate_network
+from napari_sam2.checkpoints import default_model
 from napari_sam2.cli.console import Progress, note
 from napari_sam2.errors import CheckpointError
 
@@ -65,22 +64,16 @@ def check_weights(network: str | None, checkpoint: str | None) -> None:
     CheckpointError
         If there are none.
     ConfigError
-        If the network is neither registered nor the path of a file.
+        If the network is neither registered nor the path of a readable file.
     """
     if checkpoint != "auto":
         return
-    name = network_name(network)
-    path = Path(name).expanduser()
-    if path.is_file():
-        whole = path.resolve()
-        known = [m for m in registered_models() if m.config.resolve() == whole]
-        found = known[0] if known else None
-    else:
-        found = find_model(name)
+    _, found = locate_network(network)
     if found is None or not found.has_weights:
         raise CheckpointError(
-            f"No weights are published for {name}. Give --checkpoint the path of a"
-            " weights file, or --checkpoint none to try it out with random weights."
+            f"No weights are published for {network_name(network)}. Give --checkpoint"
+            " the path of a weights file, or --checkpoint none to try it out with"
+            " random weights."
         )
 
 

@@ -33,8 +33,7 @@ class FamilyWeights:
     dic: float = 1.2
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            check_bounds(self, 0.0, math.inf, one.name)
+        check_bounds(self, 0.0, math.inf, *(one.name for one in fields(self)))
         if not any(getattr(self, one.name) for one in fields(self)):
             raise ConfigError(
                 "All family weights are 0; give at least one family a weight above 0."
@@ -239,9 +238,8 @@ class CameraParameters:
         check_bounds(self, 1e-4, 50.0, "background")
         check_bounds(self, 0.0, 0.99, "read_noise")
         check_bounds(self, 1e-4, 10.0, "structure_noise")
-        for one in fields(self):
-            if one.name.endswith("_share"):
-                check_bounds(self, 0.0, 1.0, one.name)
+        names = (one.name for one in fields(self))
+        check_bounds(self, 0.0, 1.0, *(n for n in names if n.endswith("_share")))
 
 
 @dataclass(frozen=True, slots=True)
