@@ -377,6 +377,8 @@ def test_weights_given_as_configuration(tmp_path: Path) -> None:
         ("model.image_encoder.trunk.weights_path", "x.pt", "weights_path"),
         ("model.memory_attention.layer.activation", "os.system", "activation"),
         ("model.fill_hole_area", "big", "model.fill_hole_area"),
+        ("model.view", 3, "model.view"),
+        ("model.view", "window", "'frame' or 'object'"),
     ],
 )
 def test_what_no_constructor_takes_is_named_with_its_place(

@@ -80,6 +80,7 @@ _PREDICTOR_KEYS: dict[str, type] = {
     "clear_non_cond_mem_around_input": bool,
     "clear_non_cond_mem_for_multi_obj": bool,
     "add_all_frames_to_correct_as_cond": bool,
+    "view": str,  # ours; see PredictorOptions
 }
 
 _MOST_PARAMETERS = 2_000_000_000  # nine times the largest official network
@@ -231,6 +232,10 @@ def _read_config(
                 f"model.{key}: {value!r} given, needed is "
                 f"{_PREDICTOR_KEYS[key].__name__}."
             )
+    if options.get("view", "frame") not in ("frame", "object"):
+        raise ConfigError(
+            f"model.view: {options['view']!r} given, needed is 'frame' or 'object'."
+        )
     check_node(node, _CLASSES, "model", {"sam_mask_decoder_extra_args": MaskDecoder})
     check_widths(node, _CLASSES)
     return node, options
@@ -295,9 +300,9 @@ def _try_out(model: Sam2) -> None:
             memory = model.memory_encoder(embedding, torch.zeros(1, 1, size, size))
             _check_shape("the memory encoder's result", memory, model.mem_dim, 8)
             if model.num_maskmem:
-                view = View(0, 0, size, size, size)
+                views = (View(0, 0, size, size, size),)
                 model.attend(
-                    ImageFeatures(embedding, pyramid.positions[-1], None, view),
+                    ImageFeatures(embedding, pyramid.positions[-1], None, views),
                     memory[:, None],
                     torch.zeros(1, 1, dtype=torch.long),
                     torch.zeros(1, 1, dim),

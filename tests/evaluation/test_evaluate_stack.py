@@ -130,8 +130,8 @@ def test_each_frame_is_encoded_once(
 def test_features_without_room_are_encoded_again(predictor: VideoPredictor) -> None:
     session = predictor.start(IMAGES)
     session.features = StackFeatures(0)
-    tracker = predictor.tracker(session)
-    kept = [tracker.features(frame) for frame in (3, 3, 4, 3)]
+    tracker, whole = predictor.tracker(session), session.views.whole
+    kept = [tracker.features(frame, [whole]) for frame in (3, 3, 4, 3)]
     assert kept[0] is kept[1]
     assert kept[0] is not kept[3]
     np.testing.assert_array_equal(kept[0].embedding, kept[3].embedding)

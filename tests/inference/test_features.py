@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 
 from napari_sam2.inference.features import FeatureCache
 from napari_sam2.model.records import ImageFeatures, View
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 VIEW = View.whole((8, 8), 32)
 BYTES = 4 * (16 + 32 + 64)
 
 
-def features(frame: int) -> ImageFeatures:
+CLOSER = View(2, 2, 4, 4, 32)
+
+
+def features(frame: int, view: View = VIEW) -> ImageFeatures:
     maps = (torch.zeros(32), torch.zeros(64))
-    return ImageFeatures(torch.full((16,), float(frame)), torch.zeros(1), maps, VIEW)
+    number = torch.full((16,), float(frame))
+    return ImageFeatures(number, torch.zeros(1), maps, (view,))
 
 
 def seen(cache: FeatureCache, frames: list[int]) -> list[int]:
     """Ask for the features of frames; return those that were encoded."""
     encoded = []
 
-    def encode(frame: int) -> ImageFeatures:
+    def encode(frame: int, views: Sequence[View]) -> list[ImageFeatures]:
         encoded.append(frame)
-        return features(frame)
+        return [features(frame, view) for view in views]
 
     for frame in frames:
-        assert cache.get(frame, encode).embedding[0] == frame
+        (found,) = cache.get(frame, [VIEW], encode)
+        assert found.embedding[0] == frame
     return encoded
 
 
@@ -55,13 +65,28 @@ def test_small_features_do_not_pile_up() -> None:
     assert 499 in cache
 
 
+def test_views_of_a_frame_are_encoded_once_each() -> None:
+    cache = FeatureCache(2**20)
+    encoded: list[list[View]] = []
+
+    def encode(frame: int, views: Sequence[View]) -> list[ImageFeatures]:
+        encoded.append(list(views))
+        return [features(frame, view) for view in views]
+
+    for views in ([VIEW], [CLOSER, VIEW, CLOSER], [VIEW, CLOSER]):
+        found = cache.get(0, views, encode)
+        assert [one.views for one in found] == [(view,) for view in views]
+    assert encoded == [[VIEW], [CLOSER]]
+    assert cache.nbytes == 2 * BYTES
+
+
 def test_features_that_failed_are_not_kept() -> None:
     cache = FeatureCache(2**20)
 
-    def fail(frame: int) -> ImageFeatures:
+    def fail(frame: int, views: Sequence[View]) -> list[ImageFeatures]:
         raise OSError(frame)
 
     with pytest.raises(OSError, match="3"):
-        cache.get(3, fail)
+        cache.get(3, [VIEW], fail)
     assert 3 not in cache
     assert seen(cache, [3]) == [3]

@@ -25,7 +25,7 @@ RULES = MemoryRules(num_maskmem=7, max_conditioning_frames=None)
 
 def frame_memory() -> FrameMemory:
     return FrameMemory(
-        torch.zeros(1, 4, 2, 2), torch.zeros(1, 8), View.whole((2, 2), 32)
+        torch.zeros(1, 4, 2, 2), torch.zeros(1, 8), (View.whole((2, 2), 32),)
     )
 
 

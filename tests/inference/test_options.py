@@ -44,6 +44,7 @@ def test_dynamic_multimask_can_be_off() -> None:
     ("keys", "expected"),
     [
         ({}, {}),
+        ({"view": "object"}, {"view": "auto"}),
         ({"fill_hole_area": 8}, {"fill_holes": 8}),
         ({"non_overlap_masks": True}, {"overlap": "highest_logit"}),
         ({"non_overlap_masks": False}, {"overlap": "keep"}),

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from napari_sam2 import Prompt
 from napari_sam2.data.contrast import Contrast
-from napari_sam2.inference.preprocess import preprocess, prompt_tensors, resize_mask
+from napari_sam2.inference.preprocess import (
+    moved_logits,
+    preprocess,
+    prompt_tensors,
+    resize_mask,
+    window_of,
+)
 from napari_sam2.model.records import View
 
 CPU = torch.device("cpu")
@@ -100,3 +106,41 @@ def test_no_painted_pixel_vanishes(shape: tuple[int, int], data: st.DataObject) 
 def test_an_empty_mask_stays_empty() -> None:
     empty = np.zeros((45, 70), bool)
     assert not resize_mask(empty, View.whole((45, 70), 32), 32, CPU).any()
+
+
+FRAME = np.arange(40 * 60).reshape(40, 60)
+
+
+@pytest.mark.parametrize("finer", [1, 2, 3])
+def test_a_window_is_cut_from_pixels_of_any_resolution(finer: int) -> None:
+    pixels = FRAME.repeat(finer, 0).repeat(finer, 1)
+    window = window_of(pixels, View(10, 20, 15, 30, 32), FRAME.shape)
+    assert window.shape == (15 * finer, 30 * finer)
+    np.testing.assert_array_equal(window[::finer, ::finer], FRAME[10:25, 20:50])
+
+
+def test_a_window_of_coarse_pixels_is_never_empty() -> None:
+    coarse = FRAME[::20, ::20]
+    assert window_of(coarse, View(21, 3, 4, 4, 32), FRAME.shape).size
+
+
+def test_logits_move_with_the_window() -> None:
+    logits = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    before = View(8, 16, 32, 32, 32)
+    same = moved_logits(logits, before, before, 8, -10)
+    torch.testing.assert_close(same, logits)
+    after = View(16, 12, 32, 32, 32)  # by two samples down and one to the left
+    moved = moved_logits(logits, before, after, 8, -10)
+    torch.testing.assert_close(moved[..., :6, 1:], logits[..., 2:, :7])
+    assert (moved[..., 6:, :] == -10).all()
+    assert (moved[..., :, 0] == -10).all()
+
+
+def test_logits_seen_from_nearer_keep_their_place() -> None:
+    logits = torch.full((1, 1, 8, 8), -5.0)
+    logits[..., 3:5, 3:5] = 5
+    nearer = moved_logits(
+        logits, View(0, 0, 64, 64, 32), View(16, 16, 32, 32, 32), 16, -10
+    )
+    assert (nearer[..., 5:11, 5:11] > 0).all()
+    assert (nearer[..., :3, :] < 0).all()

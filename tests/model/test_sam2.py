@@ -62,7 +62,7 @@ def test_maps_follow_the_input_size(size: int) -> None:
     fine, middle = found.high_res
     assert fine.shape == (1, 8, 4 * side, 4 * side)
     assert middle.shape == (1, 16, 2 * side, 2 * side)
-    assert found.view == View(0, 0, size, size, size)
+    assert found.views == (View(0, 0, size, size, size),)
     assert masks.logits.shape == (1, 1, 4 * side, 4 * side)
     assert memory.features.shape == (1, 16, side, side)
     assert memory.pointer.shape == (1, 64)

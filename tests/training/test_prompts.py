@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_sam2.training.prompts import (
+    as_logits,
     box_around,
     correction_clicks,
     draw_prompts,
     point_inside,
+    spoiled_masks,
 )
 from napari_sam2.training.settings import PromptParameters
 
@@ -110,3 +112,37 @@ def test_an_object_rightly_taken_as_absent_gets_a_negative_click():
         logits_of(empty), torch.zeros(1, 1, 16, 16), torch.Generator(), 0.5
     )
     assert labels.item() == 0
+
+
+@given(rectangles, rectangles, st.integers(0, 99))
+def test_spoiled_masks_cover_the_object_and_more(true, other, seed):
+    target, beside = (
+        torch.from_numpy(rectangle(*where, size=64))[None, None]
+        .float()
+        .repeat(9, 1, 1, 1)
+        for where in (true, other)
+    )
+    spoiled = spoiled_masks(target, beside, torch.Generator().manual_seed(seed))
+    assert spoiled.shape == target.shape
+    assert set(spoiled.unique().tolist()) <= {0.0, 1.0}
+    assert (spoiled >= target).all()
+    both = torch.maximum(target, beside)
+    for mask, union in zip(spoiled, both, strict=True):
+        assert torch.equal(mask, union) or mask.sum() > target[0].sum()
+
+
+def test_an_object_that_is_gone_is_spoiled_by_what_is_beside():
+    target = torch.zeros(5, 1, 64, 64)
+    beside = target.clone()
+    beside[..., 8:20, 8:20] = 1
+    spoiled = spoiled_masks(target, beside, torch.Generator().manual_seed(0))
+    assert torch.equal(spoiled, beside)
+
+
+def test_logits_of_given_masks_have_their_signs():
+    mask = torch.zeros(1, 1, 32, 32)
+    mask[..., :16, :] = 1
+    logits = as_logits(mask, 8)
+    assert logits.shape == (1, 1, 8, 8)
+    assert (logits[..., :4, :] > 0).all()
+    assert (logits[..., 4:, :] < 0).all()

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from torch.optim import AdamW
 
-from napari_sam2.model.sam2 import ABSENT_LOGIT
-from napari_sam2.training.clips import clip_step
+from napari_sam2.model.sam2 import ABSENT_LOGIT, resize
+from napari_sam2.training.clips import _Follower, clip_step
+from napari_sam2.training.losses import mask_iou
+from napari_sam2.training.prompts import TAUGHT_LOGIT
 from napari_sam2.training.samples import TRAINING, StepSamples
-from napari_sam2.training.settings import LossParameters
+from napari_sam2.training.settings import LossParameters, PromptParameters
 from napari_sam2.training.step import (
     StepRules,
     image_step,
@@ -60,6 +63,47 @@ def test_a_clip_step_teaches_the_whole_network(model, clips):
     assert untaught(model, result) == {"no_mem_pos_enc"}
     assert 0 <= result.prompted <= 1
     assert 0 <= result.tracked <= 1
+
+
+def test_the_worst_frame_of_each_object_is_corrected(model, clips, monkeypatch):
+    prompts = PromptParameters(worst_frame_share=1.0, spoiled_share=0.0)
+    seen = []
+    correct = _Follower._corrected
+
+    def spy(self, looked_at, masks, points, labels):
+        seen.append((self, looked_at, masks))
+        return correct(self, looked_at, masks, points, labels)
+
+    monkeypatch.setattr(_Follower, "_corrected", spy)
+    take(clip_step, model, replace(clips, prompts=prompts), corrections=1)
+    ((follower, looked_at, masks),) = seen
+    assert len(masks.logits) == len(follower.rows)
+    for row in follower.rows.tolist():
+        ious, targets = [], []
+        for one in follower.tracked:
+            logits = model.empty_absent(one.masks).logits[row : row + 1]
+            target = one.seen.target[row : row + 1]
+            ious.append(mask_iou(resize(logits, target.shape[-2:]), target).item())
+            targets.append(target)
+        worst = ious.index(min(ious))
+        assert torch.equal(looked_at.target[row : row + 1], targets[worst])
+        found = follower.tracked[worst].masks.logits[row]
+        assert torch.equal(masks.logits[row], found)
+
+
+def test_spoiled_masks_take_the_place_of_found_ones(model, clips, monkeypatch):
+    prompts = PromptParameters(worst_frame_share=1.0, spoiled_share=1.0)
+    given = []
+    correct = _Follower._corrected
+
+    def spy(self, looked_at, masks, points, labels):
+        given.append(masks)
+        return correct(self, looked_at, masks, points, labels)
+
+    monkeypatch.setattr(_Follower, "_corrected", spy)
+    take(clip_step, model, replace(clips, prompts=prompts), corrections=1)
+    assert (given[0].object_score == TAUGHT_LOGIT).all()
+    assert given[0].logits.abs().max() <= TAUGHT_LOGIT
 
 
 def test_masks_to_be_looked_at(model, clips):

@@ -45,11 +45,12 @@ class DiscPredictor:
         from napari_sam2.inference.features import FeatureCache
         from napari_sam2.inference.masks import MaskCleaning
         from napari_sam2.inference.memory import MemoryRules
+        from napari_sam2.inference.views import ViewRules
 
         return Session(
             frames,
             contrast or Contrast((0, 1)),
-            input_size=SIZE,
+            views=ViewRules(tuple(frames.shape[1:3]), SIZE),
             logits_size=SIZE,
             rules=MemoryRules(num_maskmem=2, max_conditioning_frames=4),
             cleaning=MaskCleaning(),
@@ -149,7 +150,7 @@ def _result(
         painted = PackedMask.pack(prompt.mask)
     return FrameResult(
         logits=(logits * 5).astype(np.float32),
-        view=session.view,
+        view=session.views.whole,
         object_score=5.0 if radius > 0 else -5.0,
         predicted_iou=0.9,
         painted=painted,

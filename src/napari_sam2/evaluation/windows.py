@@ -9,10 +9,10 @@ from napari_sam2.inference.features import FeatureCache
 from napari_sam2.inference.schedule import PassPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from napari_sam2.inference.tracking import FrameTracker
-    from napari_sam2.model.records import ImageFeatures
+    from napari_sam2.model.records import ImageFeatures, View
 
 
 @dataclass(slots=True)
@@ -23,19 +23,21 @@ class StackFeatures(FeatureCache):
     longest ago would drop everything just before it is needed.
     """
 
-    _latest: tuple[int, ImageFeatures] | None = None
+    _latest: tuple[int, dict[View, ImageFeatures]] | None = None
 
-    def get(self, frame: int, encode: Callable[[int], ImageFeatures]) -> ImageFeatures:
-        """Return the features of a frame, encoding it if need be."""
-        if frame in self._kept:
-            return self._kept[frame]
+    def _known(self, frame: int) -> dict[View, ImageFeatures]:
+        """Return what is at hand of a frame."""
         if self._latest is not None and self._latest[0] == frame:
             return self._latest[1]
-        features = encode(frame)
+        return self._kept.get(frame, {})
+
+    def _keep(self, frame: int, features: dict[View, ImageFeatures]) -> None:
+        """Keep the features of the frame in work, and of all where there is room."""
         self._latest = (frame, features)
-        if self.nbytes + features.nbytes <= self.max_bytes:
+        before = self._kept.get(frame, {})
+        more = sum(one.nbytes for view, one in features.items() if view not in before)
+        if self.nbytes + more <= self.max_bytes:
             self._kept[frame] = features
-        return features
 
 
 def track_windows(

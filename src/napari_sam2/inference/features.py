@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
-    from napari_sam2.model.records import ImageFeatures
+    from napari_sam2.model.records import ImageFeatures, View
+
+    Encode = Callable[[int, Sequence[View]], Iterable[ImageFeatures]]
+    """Encodes views of the frame of an index, one by one."""
 
 # Clicks and short spans come back to few frames; without this, the cache of a small
 # network would still be filling after a thousand.
@@ -23,24 +26,40 @@ class FeatureCache:
     Attributes
     ----------
     max_bytes : int
-        Bytes kept, at most; the frame in work is kept in any case.
+        Bytes kept, at most; those of the frame in work are kept in any case.
     """
 
     max_bytes: int
-    _kept: OrderedDict[int, ImageFeatures] = field(default_factory=OrderedDict)
+    _kept: OrderedDict[int, dict[View, ImageFeatures]] = field(
+        default_factory=OrderedDict
+    )
 
-    def get(self, frame: int, encode: Callable[[int], ImageFeatures]) -> ImageFeatures:
-        """Return the features of a frame, encoding it if need be."""
-        if frame in self._kept:
-            self._kept.move_to_end(frame)
-            return self._kept[frame]
-        features = encode(frame)
+    def get(
+        self, frame: int, views: Sequence[View], encode: Encode
+    ) -> list[ImageFeatures]:
+        """Return the features of views of a frame, encoding those not at hand."""
+        known = self._known(frame)
+        lacking = [view for view in dict.fromkeys(views) if view not in known]
+        if lacking:
+            encoded = encode(frame, lacking)
+            known = known | dict(zip(lacking, encoded, strict=True))
+            self._keep(frame, known)
+        return [known[view] for view in views]
+
+    def _known(self, frame: int) -> dict[View, ImageFeatures]:
+        """Return what is at hand of a frame, which becomes the one used last."""
+        if frame not in self._kept:
+            return {}
+        self._kept.move_to_end(frame)
+        return self._kept[frame]
+
+    def _keep(self, frame: int, features: dict[View, ImageFeatures]) -> None:
+        """Keep the features of the frame in work, and fewer of others."""
         self._kept[frame] = features
         while len(self._kept) > 1 and (
             len(self._kept) > _MOST_FRAMES or self.nbytes > self.max_bytes
         ):
             self._kept.popitem(last=False)
-        return features
 
     def __contains__(self, frame: int) -> bool:
         return frame in self._kept
@@ -48,4 +67,4 @@ class FeatureCache:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return sum(features.nbytes for features in self._kept.values())
+        return sum(one.nbytes for seen in self._kept.values() for one in seen.values())

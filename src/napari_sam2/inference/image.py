@@ -79,7 +79,8 @@ class ImagePredictor:
         """
         prompt.check(self._frame_shape)
         model, features = self._model, self._features
-        tensors = prompt_tensors(prompt, features.view, model.logits_size, model.device)
+        (view,) = features.views
+        tensors = prompt_tensors(prompt, view, model.logits_size, model.device)
         prior = tensors.prior
         if tensors.mask is not None:
             prior = tensors.mask * (2 * LOGIT_LIMIT) - LOGIT_LIMIT
@@ -100,9 +101,7 @@ class ImagePredictor:
                 stability=self._stability,
             )
         logits = decoded.logits[0].float().cpu().numpy()
-        masks = [
-            frame_logits(low, features.view, self._frame_shape) > 0 for low in logits
-        ]
+        masks = [frame_logits(low, view, self._frame_shape) > 0 for low in logits]
         return ImageMasks(
             masks=np.stack(masks),
             iou=decoded.iou[0].float().cpu().numpy(),

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_sam2.model.records import FrameMemory
+    from napari_sam2.model.records import FrameMemory, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +265,12 @@ class MemoryBank:
             self.conditioning_memories.pop(f, None)
             self.recent.pop(f, None)
             self.pointers.pop(f, None)
+
+    def forget_other_views(self, view: View) -> None:
+        """Drop the spatial memories of other windows than that of the frame in work."""
+        for kept in (self.conditioning_memories, self.recent):
+            for f in [f for f, memory in kept.items() if memory.views != (view,)]:
+                del kept[f]
 
     def forget_recent(self) -> None:
         """Drop all but the memories of conditioning frames."""

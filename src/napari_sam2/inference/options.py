@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 Overlap = Literal["highest_logit", "keep"]
+ViewChoice = Literal["auto", "frame", "object"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,11 @@ class PredictorOptions:
         with frames and objects, and read it whatever pass wrote it.
     feature_cache : int
         Bytes of image features kept, at most (and never more than 32 frames).
+    view : {"auto", "frame", "object"}
+        What the network sees for an object: whole frames, or a window around it, so
+        that small objects of large frames are seen closer; "auto": as the
+        configuration says, which is whole frames unless it names another. A window
+        costs an encoding for each object.
     published_schedule : bool
         Track every object on every frame of a call, from the earliest conditioning
         frame, as published; False: only what is missing or stale, each object from
@@ -71,11 +77,13 @@ class PredictorOptions:
     binarize_prompted_masks: bool = True
     keep_memories: Literal["bounded", "all"] = "bounded"
     feature_cache: int = 256 * 2**20
+    view: ViewChoice = "auto"
     published_schedule: bool = False
 
     def __post_init__(self) -> None:
         _choice("overlap", self.overlap, ("highest_logit", "keep"))
         _choice("keep_memories", self.keep_memories, ("bounded", "all"))
+        _choice("view", self.view, get_args(ViewChoice))
         for name in ("max_conditioning_frames", "stop_after_absent"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -93,6 +101,7 @@ class PredictorOptions:
             exact_mask_prompts=False,
             overlap="keep",
             keep_memories="all",
+            view="frame",
             published_schedule=True,
         )
 
@@ -104,6 +113,8 @@ class PredictorOptions:
         """
         options = cls()
         for key, value in keys.items():
+            if key == "view":
+                continue  # what "auto" stands for
             if key == "fill_hole_area" and isinstance(value, int):
                 options = replace(options, fill_holes=value)
             elif key == "non_overlap_masks":

@@ -16,17 +16,19 @@ from napari_sam2.inference.features import FeatureCache
 from napari_sam2.inference.image import ImagePredictor
 from napari_sam2.inference.masks import FrameMasks, MaskCleaning
 from napari_sam2.inference.memory import MemoryRules
+from napari_sam2.inference.memory_encoding import chunks
 from napari_sam2.inference.options import PredictorOptions
-from napari_sam2.inference.preprocess import preprocess
+from napari_sam2.inference.preprocess import preprocess, window_of
 from napari_sam2.inference.prompting import predict_prompt
 from napari_sam2.inference.propagation import propagate_published, propagate_spans
 from napari_sam2.inference.schedule import Direction
 from napari_sam2.inference.session import Session
 from napari_sam2.inference.tracking import FrameTracker
+from napari_sam2.inference.views import ViewRules
 from napari_sam2.model.records import ImageFeatures, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy as np
 
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from napari_sam2.data.stack import LazyArray
     from napari_sam2.inference.prompt import Prompt
     from napari_sam2.model.sam2 import Sam2
+
+# Input pixels that are encoded at once, at most (and one view in any case).
+_BATCH_PIXELS = 2**19
 
 
 class VideoPredictor:
@@ -85,7 +90,7 @@ class VideoPredictor:
         return Session(
             source,
             contrast,
-            input_size=self.model.image_size,
+            views=self._view_rules(source.frame_shape),
             logits_size=self.model.logits_size,
             rules=self._memory_rules(),
             cleaning=MaskCleaning(
@@ -246,7 +251,7 @@ class VideoPredictor:
             contrast = estimate_contrast(source, limits=contrast)
         height, width = source.frame_shape
         view = View.whole((height, width), self.model.image_size)
-        features = self._encode(source[0], contrast, view)
+        (features,) = self._encode(source[0], contrast, [view], (height, width))
         return ImagePredictor(
             self.model, features, (height, width), self.options.stability()
         )
@@ -258,19 +263,40 @@ class VideoPredictor:
     def tracker(self, session: Session) -> FrameTracker:
         """Return what tracks frames of a session, one at a time."""
 
-        def encode(frame: int) -> ImageFeatures:
-            return self._encode(session.frames[frame], session.contrast, session.view)
+        def encode(frame: int, views: Sequence[View]) -> list[ImageFeatures]:
+            pixels = session.frames[frame]
+            return self._encode(pixels, session.contrast, views, session.frame_shape)
 
         return FrameTracker(self.model, self.options, session, encode)
 
+    @torch.no_grad()
     def _encode(
-        self, pixels: np.ndarray, contrast: Contrast, view: View
-    ) -> ImageFeatures:
-        """Encode a frame."""
+        self,
+        pixels: np.ndarray,
+        contrast: Contrast,
+        views: Sequence[View],
+        frame_shape: tuple[int, int],
+    ) -> list[ImageFeatures]:
+        """Encode views of a frame, in batches."""
         model = self.model
-        image = preprocess(pixels, contrast, view.input_size, model.device)
-        with torch.no_grad(), model.autocast():
-            return model.encode_image(image, view)
+        size, device = model.image_size, model.device
+        encoded: list[ImageFeatures] = []
+        for batch in chunks(views, max(1, _BATCH_PIXELS // size**2)):
+            windows = [window_of(pixels, view, frame_shape) for view in batch]
+            images = [preprocess(w, contrast, size, device) for w in windows]
+            with model.autocast():
+                features = model.encode_image(torch.cat(images), batch)
+            encoded += [features.pick([row]) for row in range(len(batch))]
+        return encoded
+
+    def _view_rules(self, frame_shape: tuple[int, int]) -> ViewRules:
+        view: object = self.options.view
+        if view == "auto":
+            view = self.model.predictor_options.get("view")
+        height, width = (int(side) for side in frame_shape)
+        return ViewRules(
+            (height, width), self.model.image_size, by_object=view == "object"
+        )
 
     def _memory_rules(self) -> MemoryRules:
         model, options = self.model, self.options

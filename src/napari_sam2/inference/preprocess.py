@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from napari_sam2.model.prompt_encoder import BOX_FIRST, BOX_LAST
@@ -38,6 +39,39 @@ def preprocess(
     mean = image.new_tensor(PIXEL_MEAN)[:, None, None]
     std = image.new_tensor(PIXEL_STD)[:, None, None]
     return (image - mean) / std
+
+
+def window_of(
+    pixels: NDArray[np.generic], view: View, frame_shape: tuple[int, int]
+) -> NDArray[np.generic]:
+    """Return the part of a frame's pixels that a view shows.
+
+    The pixels may have another resolution than the frame ``(H, W)`` that the view
+    counts in; its borders then fall on the nearest of them.
+    """
+    height, width = frame_shape
+    down, across = pixels.shape[0] / height, pixels.shape[1] / width
+    y0, y1 = round(view.y0 * down), round((view.y0 + view.height) * down)
+    x0, x1 = round(view.x0 * across), round((view.x0 + view.width) * across)
+    return pixels[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
+
+
+def moved_logits(
+    logits: Tensor, before: View, after: View, size: int, outside: float
+) -> Tensor:
+    """Move logits ``(1, 1, h, w)`` of one view to another, ``(1, 1, size, size)``.
+
+    What the view before did not show becomes `outside`.
+    """
+    middles = (torch.arange(size, device=logits.device) + 0.5) / size
+    ys = (after.y0 + middles * after.height - before.y0) / before.height
+    xs = (after.x0 + middles * after.width - before.x0) / before.width
+    grid = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)
+    moved = F.grid_sample(
+        logits.float(), grid[None] * 2 - 1, padding_mode="border", align_corners=False
+    )
+    seen = ((grid >= 0) & (grid <= 1)).all(-1)
+    return torch.where(seen, moved, outside)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

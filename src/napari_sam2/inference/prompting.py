@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from napari_sam2.inference.image import LOGIT_LIMIT
 from napari_sam2.inference.object_track import ObjectTrack, Prompted
-from napari_sam2.inference.preprocess import prompt_tensors
+from napari_sam2.inference.preprocess import moved_logits, prompt_tensors
 from napari_sam2.inference.results import FrameResult, PackedMask
+from napari_sam2.inference.views import result_box
+from napari_sam2.model.sam2 import PROMPTED_LOGIT
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from napari_sam2.inference.prompt import Prompt
     from napari_sam2.inference.tracking import FrameTracker
-    from napari_sam2.model.records import ObjectMasks
+    from napari_sam2.model.records import ObjectMasks, View
+
+# Until an object is in the middle of its window; most are at the first or second.
+_MOST_CLOSER_LOOKS = 2
 
 
 @torch.no_grad()
@@ -26,7 +34,7 @@ def predict_prompt(
     A prompt on a tracked frame is predicted with memory, and refines the mask that is
     there; so does one that adds points to the prompt before it.
     """
-    model, options, session = tracker.model, tracker.options, tracker.session
+    options, session = tracker.options, tracker.session
     earlier = track.result(frame)
     if options.published_schedule:
         tracked = frame in track.visited
@@ -37,54 +45,144 @@ def predict_prompt(
         tracked = earlier is not None and frame not in track.prompts
         backward = earlier is not None and earlier.backward
         remembering = earlier is not None and earlier.remembering
-        known = track.prompts.get(frame)
+        given = track.prompts.get(frame)
         refines = (
             earlier is not None
             and earlier.present
-            and (known is None or prompt.extends(known))
+            and (given is None or prompt.extends(given))
         )
 
-    features = tracker.features(frame)
-    tensors = prompt_tensors(prompt, session.view, model.logits_size, model.device)
-    masks: ObjectMasks
-    if tensors.mask is not None and model.use_mask_input_as_output_without_sam:
-        remembering = False
-        with model.autocast():
-            masks = model.masks_as_output(
-                features, tensors.mask, stability=options.stability()
-            )
-    else:
-        embedding = None
-        if remembering:
-            embedding = tracker.embedding(track, frame, backward=backward)
-        remembering = embedding is not None
-        prior = tensors.mask if tensors.prior is None else tensors.prior
-        if prior is None and refines and earlier is not None:
-            logits = torch.from_numpy(earlier.logits).to(model.device)[None, None]
-            prior = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-        with model.autocast():
-            if embedding is None:
-                embedding = model.without_memory(features)
-            masks = model.predict_masks(
-                embedding,
-                features,
-                tensors.points_xy,
-                tensors.labels,
-                prior,
-                tracking=(tracked if options.published_schedule else remembering),
-                stability=options.stability(),
-            )
-    painted = None
-    if prompt.mask is not None and prompt.is_mask and options.exact_mask_prompts:
-        painted = PackedMask.pack(prompt.mask)
-    result = FrameResult(
-        logits=masks.logits[0, 0].float().cpu().numpy(),
-        view=session.view,
-        object_score=float(masks.object_score[0]),
-        predicted_iou=float(masks.iou[0]),
+    known = _seen_view(tracker, track, frame, earlier)
+    look = _Look(
+        tracker,
+        track,
+        frame,
+        prompt,
+        prior=earlier if refines else None,
         remembering=remembering,
         backward=backward,
-        painted=painted,
+        tracked=tracked,
     )
+    views = session.views.for_prompt(prompt, known)
+    session.features.get(frame, views, tracker.encode)  # as one batch
+    # Where it is not known how large the object is, the network says what it trusts.
+    result, pointer = max(
+        (look.at(view) for view in views),
+        key=lambda found: (found[0].present, found[0].predicted_iou),
+    )
+    for _ in range(_MOST_CLOSER_LOOKS):
+        better = session.views.kept(result.view, result_box(result), prompted=True)
+        if better == result.view:
+            break
+        result, pointer = look.at(better)
     conditions = options.corrections_condition or not tracked
-    return Prompted(result, masks.pointer, conditions)
+    return Prompted(result, pointer, conditions)
+
+
+def _seen_view(
+    tracker: FrameTracker,
+    track: ObjectTrack,
+    frame: int,
+    earlier: FrameResult | None,
+) -> View | None:
+    """Return the window in which an object is seen on a frame, or near it."""
+    if earlier is not None:
+        return earlier.view
+    frames = track.results.frames()
+    if not frames:
+        return None
+    nearest = min(frames, key=lambda other: abs(other - frame))
+    return tracker.view(track, frame, backward=nearest > frame)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """A prompt on a frame, to be looked at in one window or another.
+
+    Attributes
+    ----------
+    tracker : FrameTracker
+        The network and what it remembers.
+    track : ObjectTrack
+        The object.
+    frame : int
+        Where it is prompted.
+    prompt : Prompt
+        The prompt.
+    prior : FrameResult, optional
+        What was found before and is refined.
+    remembering, backward : bool
+        Whether memories take part, and in which direction they were gathered.
+    tracked : bool
+        Whether the frame was tracked before.
+    """
+
+    tracker: FrameTracker
+    track: ObjectTrack
+    frame: int
+    prompt: Prompt
+    prior: FrameResult | None
+    remembering: bool
+    backward: bool
+    tracked: bool
+
+    def at(self, view: View) -> tuple[FrameResult, Tensor]:
+        """Return what the prompt gives in a window, with the object pointer."""
+        tracker, prompt = self.tracker, self.prompt
+        model, options = tracker.model, tracker.options
+        features = tracker.features(self.frame, [view])
+        tensors = prompt_tensors(prompt, view, model.logits_size, model.device)
+        remembering = self.remembering
+        masks: ObjectMasks
+        if tensors.mask is not None and model.use_mask_input_as_output_without_sam:
+            remembering = False
+            with model.autocast():
+                masks = model.masks_as_output(
+                    features, tensors.mask, stability=options.stability()
+                )
+        else:
+            embedding = None
+            if remembering:
+                embedding = tracker.embedding(
+                    self.track, view, self.frame, backward=self.backward
+                )
+            remembering = embedding is not None
+            prior = tensors.mask if tensors.prior is None else tensors.prior
+            if prior is None and self.prior is not None:
+                prior = self._refined(self.prior, view)
+            with model.autocast():
+                if embedding is None:
+                    embedding = model.without_memory(features)
+                masks = model.predict_masks(
+                    embedding,
+                    features,
+                    tensors.points_xy,
+                    tensors.labels,
+                    prior,
+                    tracking=(
+                        self.tracked if options.published_schedule else remembering
+                    ),
+                    stability=options.stability(),
+                )
+        painted = None
+        if prompt.mask is not None and prompt.is_mask and options.exact_mask_prompts:
+            painted = PackedMask.pack(prompt.mask)
+        result = FrameResult(
+            logits=masks.logits[0, 0].float().cpu().numpy(),
+            view=view,
+            object_score=float(masks.object_score[0]),
+            predicted_iou=float(masks.iou[0]),
+            remembering=remembering,
+            backward=self.backward,
+            painted=painted,
+        )
+        return result, masks.pointer
+
+    def _refined(self, earlier: FrameResult, view: View) -> Tensor:
+        """Return the logits ``(1, 1, h, w)`` found before, as a prior in a window."""
+        model = self.tracker.model
+        logits = torch.from_numpy(earlier.logits).to(model.device)[None, None]
+        if earlier.view != view:
+            size = model.logits_size
+            logits = moved_logits(logits, earlier.view, view, size, -PROMPTED_LOGIT)
+        return logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)

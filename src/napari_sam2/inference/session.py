@@ -13,12 +13,12 @@ from napari_sam2.inference.masks import FrameMasks, MaskCleaning
 from napari_sam2.inference.memory import MemoryBank, MemoryRules
 from napari_sam2.inference.object_track import ObjectTrack
 from napari_sam2.inference.preprocess import resize_mask
+from napari_sam2.inference.prompt import Prompt
 from napari_sam2.inference.results import (
     FrameResult,
     ResultStore,
     Spool,
 )
-from napari_sam2.model.records import View
 from napari_sam2.model.sam2 import PROMPTED_LOGIT, prompted_logits, resize
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from napari_sam2.data.contrast import Contrast
     from napari_sam2.data.source import FrameSource
     from napari_sam2.inference.features import FeatureCache
-    from napari_sam2.inference.prompt import Prompt
+    from napari_sam2.inference.views import ViewRules
+    from napari_sam2.model.records import View
 
 _LARGEST_ID = 2**32 - 1
 
@@ -43,6 +44,8 @@ class Session:
         The stack.
     contrast : Contrast
         How its values become 0 to 1.
+    views : ViewRules
+        What windows of the frames are seen.
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class Session:
         frames: FrameSource,
         contrast: Contrast,
         *,
-        input_size: int,
+        views: ViewRules,
         logits_size: int,
         rules: MemoryRules,
         cleaning: MaskCleaning,
@@ -59,9 +62,8 @@ class Session:
         self.frames = frames
         self.contrast = contrast
         self.num_frames = len(frames)
-        height, width = frames.frame_shape
-        self.frame_shape = (int(height), int(width))
-        self.view = View.whole(self.frame_shape, input_size)
+        self.frame_shape = views.frame_shape
+        self.views = views
         self.features = features
         self._logits_size = logits_size
         self._rules = rules
@@ -191,9 +193,10 @@ class Session:
             mask = labels == track.object_id
             score = PROMPTED_LOGIT if mask.any() else -PROMPTED_LOGIT
             size = (self._logits_size, self._logits_size)
+            (view,) = self.views.for_prompt(Prompt(mask=mask), None)
             result = FrameResult(
-                logits=_mask_logits(mask, self.view, size),
-                view=self.view,
+                logits=_mask_logits(mask, view, size),
+                view=view,
                 object_score=score,
                 predicted_iou=1.0,
             )

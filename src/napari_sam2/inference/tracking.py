@@ -14,24 +14,28 @@ import numpy as np
 import torch
 
 from napari_sam2.inference.memory_encoding import (
+    Attending,
     MemoryEncoding,
+    Seeing,
     batch_size,
     chunks,
     one_of,
 )
 from napari_sam2.inference.results import FrameResult
+from napari_sam2.inference.views import result_box
+from napari_sam2.model.records import ImageFeatures
 from napari_sam2.model.sam2 import ABSENT_LOGIT, PROMPTED_LOGIT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
-    from napari_sam2.inference.memory import Selection
+    from napari_sam2.inference.features import Encode
     from napari_sam2.inference.object_track import ObjectTrack
     from napari_sam2.inference.options import PredictorOptions
     from napari_sam2.inference.session import Session
-    from napari_sam2.model.records import FrameMemory, ImageFeatures, ObjectMasks
+    from napari_sam2.model.records import FrameMemory, ObjectMasks, View
     from napari_sam2.model.sam2 import Sam2
 
 
@@ -48,22 +52,51 @@ class FrameTracker:
     session : Session
         What was seen, and where results go.
     encode : callable
-        Encodes the frame of an index.
+        Encodes views of the frame of an index.
     """
 
     model: Sam2
     options: PredictorOptions
     session: Session
-    encode: Callable[[int], ImageFeatures]
+    encode: Encode
 
     @property
     def encoding(self) -> MemoryEncoding:
         """What encodes the memories of masks that are known."""
         return MemoryEncoding(self.model, self.options, self.features)
 
-    def features(self, frame: int) -> ImageFeatures:
-        """Return the features of a frame, encoded or from the cache."""
-        return self.session.features.get(frame, self.encode)
+    def features(self, frame: int, views: Sequence[View]) -> ImageFeatures:
+        """Return the features of views of a frame, encoded or from the cache.
+
+        One batch of as many; of one, if all views are the same.
+        """
+        if len(set(views)) == 1:
+            views = views[:1]
+        found = self.session.features.get(frame, views, self.encode)
+        return ImageFeatures.join(found)
+
+    def view(self, track: ObjectTrack, frame: int, *, backward: bool) -> View:
+        """Return the window in which an object is looked for on a frame.
+
+        It follows from where it was found on the frame before, or on the prompted or
+        approved frame where the span starts.
+        """
+        rules, results = self.session.views, track.results
+        if not rules.by_object:
+            return rules.whole
+        before = frame + 1 if backward else frame - 1
+        if before not in results:
+            below, above = track.neighbours(frame)
+            start = above if backward else below
+            if start is None or start not in results:
+                start = below if backward else above
+            if start is None or start not in results:
+                return rules.whole
+            before = start
+        if not results.summary(before).present:
+            return results.summary(before).view
+        found = results.get(before)
+        return rules.kept(found.view, result_box(found))
 
     @torch.no_grad()
     def track(
@@ -77,21 +110,23 @@ class FrameTracker:
         going = []
         for track in tracks:
             track.bank.begin(backward=backward)
+            view = self.view(track, frame, backward=backward)
             if self._has_ended(track, frame, backward=backward):
-                track.write(frame, self._absent(backward=backward))
+                track.write(frame, self._absent(view, backward=backward))
             else:
-                going.append(track)
+                going.append(Seeing(track, view))
         if not going:
             return
         chosen = self._choose(going, frame, backward=backward)
-        features = self.features(frame)
-        groups: dict[tuple[int, int], list[tuple[ObjectTrack, Selection]]]
-        groups = defaultdict(list)
-        for track, selection in chosen:
-            key = (len(selection.memories), len(selection.pointers))
-            groups[key].append((track, selection))
+        groups: dict[tuple[int, int], list[Attending]] = defaultdict(list)
+        for one in chosen:
+            key = (len(one.selection.memories), len(one.selection.pointers))
+            groups[key].append(one)
+        # All at once: what each group lacks would be encoded in small batches.
+        self.session.features.get(frame, [one.view for one in chosen], self.encode)
         for (memories, _), group in groups.items():
-            for batch in chunks(group, batch_size(features, memories)):
+            for batch in chunks(group, batch_size(self.model, memories)):
+                features = self.features(frame, [one.view for one in batch])
                 with self.model.autocast():
                     embedding = self._attend(features, batch)
                     masks = self.model.predict_masks(
@@ -101,44 +136,45 @@ class FrameTracker:
                         stability=self.options.stability(),
                     )
                     memory = self.model.encode_memory(features, masks)
-                self._keep([t for t, _ in batch], frame, masks, memory, backward)
+                self._keep(batch, frame, masks, memory, backward)
 
     @torch.no_grad()
     def embedding(
-        self, track: ObjectTrack, frame: int, *, backward: bool
+        self, track: ObjectTrack, view: View, frame: int, *, backward: bool
     ) -> Tensor | None:
-        """Condition a frame on what is remembered of an object: ``(1, C, H, W)``.
+        """Condition a view of a frame on what is remembered: ``(1, C, H, W)``.
 
         None if nothing is.
         """
-        chosen = self._choose([track], frame, backward=backward)
-        if not chosen[0][1].memories:
+        chosen = self._choose([Seeing(track, view)], frame, backward=backward)
+        if not chosen[0].selection.memories:
             return None
         with self.model.autocast():
-            return self._attend(self.features(frame), chosen)
+            return self._attend(self.features(frame, [view]), chosen)
 
     def _choose(
-        self, tracks: Sequence[ObjectTrack], frame: int, *, backward: bool
-    ) -> list[tuple[ObjectTrack, Selection]]:
+        self, seeing: Sequence[Seeing], frame: int, *, backward: bool
+    ) -> list[Attending]:
         """Say what each object attends to, and bring to hand what is not."""
         encoding = self.encoding
         if not self.options.published_schedule:
-            encoding.recall(tracks, frame, backward=backward)
+            encoding.recall(seeing, frame, backward=backward)
         num_frames = self.session.num_frames
         chosen = [
-            (track, track.bank.select(frame, backward=backward, num_frames=num_frames))
-            for track in tracks
+            Attending(
+                *one,
+                one.track.bank.select(frame, backward=backward, num_frames=num_frames),
+            )
+            for one in seeing
         ]
         encoding.condition(chosen, frame)
         return chosen
 
-    def _attend(
-        self, features: ImageFeatures, batch: Sequence[tuple[ObjectTrack, Selection]]
-    ) -> Tensor:
+    def _attend(self, features: ImageFeatures, batch: Sequence[Attending]) -> Tensor:
         """Run memory attention on objects of as many memories each."""
         device = self.model.device
         memories, pointers = [], []
-        for track, chosen in batch:
+        for track, _, chosen in batch:
             bank = track.bank
             memories.append(
                 torch.cat([bank.memory(m.frame).features for m in chosen.memories])
@@ -148,8 +184,8 @@ class FrameTracker:
                 if chosen.pointers
                 else torch.zeros(0, self.model.hidden_dim, device=device)
             )
-        positions = [[m.position for m in chosen.memories] for _, chosen in batch]
-        distances = [[p.distance for p in chosen.pointers] for _, chosen in batch]
+        positions = [[m.position for m in chosen.memories] for _, _, chosen in batch]
+        distances = [[p.distance for p in chosen.pointers] for _, _, chosen in batch]
         longest = min(self.session.num_frames, self.model.max_obj_ptrs_in_encoder) - 1
         return self.model.attend(
             features,
@@ -162,7 +198,7 @@ class FrameTracker:
 
     def _keep(
         self,
-        tracks: Sequence[ObjectTrack],
+        batch: Sequence[Attending],
         frame: int,
         masks: ObjectMasks,
         memory: FrameMemory,
@@ -171,10 +207,10 @@ class FrameTracker:
         """Write the results of a batch and remember them."""
         logits = masks.logits[:, 0].cpu().numpy()
         scores, ious = masks.object_score.tolist(), masks.iou.tolist()
-        for row, track in enumerate(tracks):
+        for row, (track, view, _) in enumerate(batch):
             result = FrameResult(
                 logits=logits[row],
-                view=self.session.view,
+                view=view,
                 object_score=scores[row],
                 predicted_iou=ious[row],
                 remembering=True,
@@ -194,12 +230,12 @@ class FrameTracker:
             track.is_done(f) and not track.results.summary(f).present for f in before
         )
 
-    def _absent(self, *, backward: bool) -> FrameResult:
+    def _absent(self, view: View, *, backward: bool) -> FrameResult:
         """Return the result of an object that was given up."""
         size = (self.model.logits_size, self.model.logits_size)
         return FrameResult(
             logits=np.full(size, ABSENT_LOGIT, np.float32),
-            view=self.session.view,
+            view=view,
             object_score=-PROMPTED_LOGIT,
             predicted_iou=0.0,
             remembering=True,

@@ -6,10 +6,14 @@ channels, ``H W`` image embedding, ``S`` input size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import torch
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 
@@ -52,20 +56,49 @@ class ImageFeatures:
     high_res : pair of Tensor, optional
         ``(B, C / 8, 4H, 4W)`` and ``(B, C / 4, 2H, 2W)``, projected for the decoder;
         None for networks that do not use them.
-    view : View
-        What part of the frame it is.
+    views : tuple of View
+        What part of the frame each of the batch is.
     """
 
     embedding: Tensor = field(repr=False)
     position: Tensor = field(repr=False)
     high_res: tuple[Tensor, Tensor] | None = field(repr=False)
-    view: View
+    views: tuple[View, ...]
 
     @property
     def nbytes(self) -> int:
         """Bytes held, the shared position encoding not counted."""
         maps = (self.embedding, *(self.high_res or ()))
         return sum(x.element_size() * x.nelement() for x in maps)
+
+    def pick(self, rows: Sequence[int] | Tensor) -> ImageFeatures:
+        """Return some of the batch by their places, repeated as they are named."""
+        places = rows.tolist() if isinstance(rows, torch.Tensor) else rows
+        high_res = self.high_res
+        return replace(
+            self,
+            embedding=self.embedding[rows],
+            high_res=high_res and (high_res[0][rows], high_res[1][rows]),
+            views=tuple(self.views[place] for place in places),
+        )
+
+    @staticmethod
+    def join(parts: Sequence[ImageFeatures]) -> ImageFeatures:
+        """Return several as one batch."""
+        if len(parts) == 1:
+            return parts[0]
+        fine = [part.high_res for part in parts if part.high_res is not None]
+        return replace(
+            parts[0],
+            embedding=torch.cat([part.embedding for part in parts]),
+            high_res=(
+                torch.cat([maps[0] for maps in fine]),
+                torch.cat([maps[1] for maps in fine]),
+            )
+            if fine
+            else None,
+            views=tuple(view for part in parts for view in part.views),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,10 +133,10 @@ class FrameMemory:
         ``(B, D, H, W)``.
     pointer : Tensor
         Object pointer ``(B, C)``.
-    view : View
-        The part of the frame that `features` lie on.
+    views : tuple of View
+        The part of the frame that the features of each of the batch lie on.
     """
 
     features: Tensor = field(repr=False)
     pointer: Tensor = field(repr=False)
-    view: View
+    views: tuple[View, ...]

@@ -21,7 +21,7 @@ from napari_sam2.model.records import FrameMemory, ImageFeatures, ObjectMasks, V
 from napari_sam2.model.transformer import TwoWayTransformer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from napari_sam2.model.image_encoder import ImageEncoder
     from napari_sam2.model.memory_attention import MemoryAttention
@@ -258,8 +258,10 @@ class Sam2(nn.Module):
             self.device.type, dtype=self.precision if reduced else None, enabled=reduced
         )
 
-    def encode_image(self, image: Tensor, view: View | None = None) -> ImageFeatures:
-        """Encode normalised images ``(B, 3, S, S)``."""
+    def encode_image(
+        self, image: Tensor, views: Sequence[View] | None = None
+    ) -> ImageFeatures:
+        """Encode normalised images ``(B, 3, S, S)``; `views` say what part each is."""
         pyramid = self.image_encoder(image)
         decoder = self.sam_mask_decoder
         high_res = None
@@ -271,7 +273,7 @@ class Sam2(nn.Module):
             embedding=pyramid.features[-1],
             position=pyramid.positions[-1],
             high_res=high_res,
-            view=view or View(0, 0, size, size, size),
+            views=tuple(views or [View(0, 0, size, size, size)] * len(image)),
         )
 
     def without_memory(self, features: ImageFeatures) -> Tensor:
@@ -496,7 +498,10 @@ class Sam2(nn.Module):
         if self.no_obj_embed_spatial is not None:
             absent = (masks.object_score <= 0).to(memory.dtype)[:, None]
             memory = memory + (absent * self.no_obj_embed_spatial)[..., None, None]
-        return FrameMemory(memory, masks.pointer, features.view)
+        views = features.views
+        if len(views) == 1:
+            views *= len(memory)
+        return FrameMemory(memory, masks.pointer, views)
 
     def is_ambiguous(self, num_points: int, *, tracking: bool) -> bool:
         """Return whether three masks are predicted for that many points."""

@@ -10,13 +10,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from napari_sam2.inference.memory import MemoryRules, Selection, select_memories
 from napari_sam2.model.prompt_encoder import PADDING
 from napari_sam2.model.records import FrameMemory, ImageFeatures, ObjectMasks
-from napari_sam2.training.prompts import FramePrompts, correction_clicks
+from napari_sam2.model.sam2 import resize
+from napari_sam2.training.losses import mask_iou
+from napari_sam2.training.prompts import (
+    TAUGHT_LOGIT,
+    FramePrompts,
+    as_logits,
+    correction_clicks,
+    spoiled_masks,
+)
 from napari_sam2.training.step import (
     StepResult,
     StepRules,
@@ -25,7 +32,6 @@ from napari_sam2.training.step import (
     as_clicks,
     as_prior,
     object_groups,
-    pick_features,
 )
 
 if TYPE_CHECKING:
@@ -33,9 +39,6 @@ if TYPE_CHECKING:
 
     from napari_sam2.model.sam2 import Sam2
     from napari_sam2.training.samples import StepSample
-
-# Of true masks that are remembered in place of those found: as sure as found ones are.
-TAUGHT_LOGIT = 6.0
 
 
 def clip_step(
@@ -47,7 +50,8 @@ def clip_step(
     """Prompt objects on one or two frames and follow them to both ends of the clip.
 
     Where there are corrections, they are made on one random frame, right after the
-    prompts or on the way; it then conditions the others.
+    prompts or on the way, which then conditions the others; or in the end, as by an
+    annotator who looks through all frames, on the worst frame of each object.
 
     Parameters
     ----------
@@ -68,13 +72,18 @@ def clip_step(
         way += [(frame, True) for frame in range(start - 1, -1, -1)]
         way = [(frame, backward) for frame, backward in way if frame not in prompted]
         corrected = None
-        if rules.corrections:
+        in_the_end = float(torch.rand((), generator=generator)) < (
+            rules.prompts.worst_frame_share
+        )
+        if rules.corrections and not in_the_end:
             frames = [*prompted, *(frame for frame, _ in way)]
             corrected = frames[int(torch.randint(len(frames), (), generator=generator))]
         for prompts in sample.prompts:
             follower.prompt(prompts, correct=prompts.frame == corrected)
         for frame, backward in way:
             follower.track(frame, backward=backward, correct=frame == corrected)
+        if rules.corrections and in_the_end:
+            follower.correct_worst()
     return follower.tally.result()
 
 
@@ -92,22 +101,29 @@ class _Remembered:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
-    """What the decoder sees of some objects on a frame."""
+    """What the decoder sees of some objects, and what it should find."""
 
-    frame: int
-    rows: Tensor
+    target: Tensor
     embedding: Tensor
     features: ImageFeatures
     tracking: bool
 
     def of(self, picked: Tensor) -> _Seen:
-        """Return the same of some of the objects, by their place among `rows`."""
+        """Return the same of some of the objects, by their place."""
         return replace(
             self,
-            rows=self.rows[picked],
+            target=self.target[picked],
             embedding=self.embedding[picked],
-            features=pick_features(self.features, picked),
+            features=self.features.pick(picked),
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tracked:
+    """What was found of all objects on a frame, and from what."""
+
+    seen: _Seen
+    masks: ObjectMasks
 
 
 class _Follower:
@@ -130,6 +146,7 @@ class _Follower:
         self.encoded = model.encode_image(frames)
         self.rows = torch.arange(sample.masks.shape[1], device=device)
         self.memory = _Remembered({}, {})
+        self.tracked: list[_Tracked] = []
         self.backward = False
         self.memory_rules = MemoryRules(
             num_maskmem=model.num_maskmem,
@@ -146,7 +163,7 @@ class _Follower:
     def features(self, frame: int, rows: Tensor) -> ImageFeatures:
         """Return the features of a frame for some objects."""
         clips = torch.div(rows, self.sample.objects, rounding_mode="floor")
-        return pick_features(self.encoded, frame * self.clips + clips)
+        return self.encoded.pick(frame * self.clips + clips)
 
     def prompt(self, prompts: FramePrompts, *, correct: bool) -> None:
         """Take each object's click, box or mask, perhaps correct it, remember."""
@@ -165,7 +182,8 @@ class _Follower:
             rows, points, labels = rows.to(device), points.to(device), labels.to(device)
             features = self.features(frame, rows)
             embedding = model.without_memory(features)
-            seen = _Seen(frame, rows, embedding, features, tracking=False)
+            target = self.targets[frame][rows]
+            seen = _Seen(target, embedding, features, tracking=False)
             masks = self._decode("prompted", seen, points, labels)
             if correct:
                 masks = self._corrected(seen, masks, points, labels)
@@ -185,13 +203,65 @@ class _Follower:
             self.backward = backward
         features = self.features(frame, rows)
         embedding = self._attend(frame, features, backward=backward)
-        seen = _Seen(frame, rows, embedding, features, tracking=True)
+        seen = _Seen(self.targets[frame], embedding, features, tracking=True)
         points = embedding.new_zeros(len(rows), 1, 2, dtype=torch.float32)
         labels = torch.full_like(points[..., 0], PADDING, dtype=torch.long)
         masks = self._decode("tracked", seen, points, labels, count=0)
+        self.tracked.append(_Tracked(seen, masks))
         if correct:
             masks = self._corrected(seen, masks, points[:, :0], labels[:, :0])
         self._remember(frame, masks, prompted=correct)
+
+    def correct_worst(self) -> None:
+        """Correct every object on the tracked frame where it was found worst."""
+        if not self.tracked:
+            return
+        ious = []
+        for one in self.tracked:
+            shown = self.model.empty_absent(one.masks).logits.detach().float()
+            size = (one.seen.target.shape[-2], one.seen.target.shape[-1])
+            ious.append(mask_iou(resize(shown, size), one.seen.target)[:, 0])
+        worst = torch.stack(ious).argmin(0).tolist()
+        seen = _joined_seen(
+            [
+                self.tracked[place].seen.of(self.rows[row : row + 1])
+                for row, place in enumerate(worst)
+            ]
+        )
+        masks = _joined(
+            [
+                _masks_of(self.tracked[place].masks, row)
+                for row, place in enumerate(worst)
+            ],
+            self.rows,
+        )
+        masks = self._spoiled(seen, masks)
+        points = seen.embedding.new_zeros(len(self.rows), 0, 2, dtype=torch.float32)
+        labels = torch.zeros_like(points[..., 0], dtype=torch.long)
+        self._corrected(seen, masks, points, labels)
+
+    def _spoiled(self, seen: _Seen, masks: ObjectMasks) -> ObjectMasks:
+        """Return masks of which a share covers too much.
+
+        What the object was where it was prompted, or another object, or what is around.
+        """
+        draw = torch.rand(len(self.rows), generator=self.generator)
+        spoiled = (draw < self.rules.prompts.spoiled_share).to(self.rows.device)
+        before = self.targets[self.sample.prompts[0].frame]
+        beside = seen.target[self.sample.neighbours(self.generator)]
+        wrong = spoiled_masks(
+            seen.target,
+            torch.where(
+                (draw < 0.25).to(before.device)[:, None, None, None], beside, before
+            ),
+            self.generator,
+        )
+        logits = as_logits(wrong, masks.logits.shape[-1])
+        return replace(
+            masks,
+            logits=torch.where(spoiled[:, None, None, None], logits, masks.logits),
+            object_score=torch.where(spoiled, TAUGHT_LOGIT, masks.object_score),
+        )
 
     def _corrected(
         self, seen: _Seen, masks: ObjectMasks, points: Tensor, labels: Tensor
@@ -200,7 +270,7 @@ class _Follower:
         for _ in range(self.rules.corrections):
             more, signs = correction_clicks(
                 self.model.empty_absent(masks).logits.detach(),
-                self.targets[seen.frame][seen.rows],
+                seen.target,
                 self.generator,
                 self.rules.prompts.centre_share,
             )
@@ -254,8 +324,7 @@ class _Follower:
             stability=None,
         )
         masks = model.choose_masks(decoded)
-        target = self.targets[seen.frame][seen.rows]
-        self.tally.add(kind, decoded, masks, target, (points, labels))
+        self.tally.add(kind, decoded, masks, seen.target, (points, labels))
         return masks
 
     def _attend(self, frame: int, features: ImageFeatures, *, backward: bool) -> Tensor:
@@ -306,9 +375,7 @@ class _Follower:
         draw = torch.rand(len(self.rows), generator=self.generator) < share
         told = draw.to(self.rows.device)
         target = self.targets[frame]
-        size = (masks.logits.shape[-2], masks.logits.shape[-1])
-        coarse = F.adaptive_avg_pool2d(target, size)
-        logits = (coarse * 2 - 1) * TAUGHT_LOGIT
+        logits = as_logits(target, masks.logits.shape[-1])
         present = target.flatten(1).any(1)
         score = torch.where(present, TAUGHT_LOGIT, -TAUGHT_LOGIT)
         return replace(
@@ -325,4 +392,25 @@ def _joined(results: Sequence[ObjectMasks], order: Tensor) -> ObjectMasks:
         iou=torch.cat([masks.iou for masks in results])[order],
         object_score=torch.cat([masks.object_score for masks in results])[order],
         pointer=torch.cat([masks.pointer for masks in results])[order],
+    )
+
+
+def _masks_of(masks: ObjectMasks, row: int) -> ObjectMasks:
+    """Return the masks of one object of a batch."""
+    one = slice(row, row + 1)
+    return ObjectMasks(
+        logits=masks.logits[one],
+        iou=masks.iou[one],
+        object_score=masks.object_score[one],
+        pointer=masks.pointer[one],
+    )
+
+
+def _joined_seen(parts: Sequence[_Seen]) -> _Seen:
+    """Join what is seen of objects, all of them tracked, perhaps on other frames."""
+    return _Seen(
+        target=torch.cat([part.target for part in parts]),
+        embedding=torch.cat([part.embedding for part in parts]),
+        features=ImageFeatures.join([part.features for part in parts]),
+        tracking=True,
     )

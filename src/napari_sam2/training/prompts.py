@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]
 
+TAUGHT_LOGIT = 6.0
+"""Of masks that are given to the network in place of those it found."""
+
 # Of the largest distance to the outline: what counts as the middle of an object.
 _MIDDLE = 0.7
 
@@ -191,3 +194,39 @@ def correction_clicks(
     chosen = torch.where(pick, middle, first)
     points = torch.stack([chosen % size, chosen // size], dim=-1).float()[:, None]
     return points, missing.long()[:, None]
+
+
+def spoiled_masks(target: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
+    """Return masks that cover too much, to be corrected by negative clicks.
+
+    Parameters
+    ----------
+    target : Tensor
+        ``(B, 1, S, S)``, 0 or 1: what is right.
+    others : Tensor
+        The same of what is covered too, in two of three cases; in the others it is
+        what lies around.
+    generator : torch.Generator
+        On the CPU.
+
+    Returns
+    -------
+    Tensor
+        ``(B, 1, S, S)``, 0 or 1; never empty unless both are.
+    """
+    size = target.shape[-1]
+    reach = int(torch.randint(size // 40, size // 10, (), generator=generator))
+    wider = F.max_pool2d(target, 2 * reach + 1, stride=1, padding=reach)
+    draw = torch.rand(len(target), generator=generator).to(target.device)
+    around = (draw < 1 / 3)[:, None, None, None] & (wider > 0).flatten(1).any(1)[
+        :, None, None, None
+    ]
+    return torch.where(around, wider, torch.maximum(target, others))
+
+
+def as_logits(masks: Tensor, size: int) -> Tensor:
+    """Return the logits ``(B, 1, size, size)`` of given masks ``(B, 1, S, S)``.
+
+    As sure as found ones are.
+    """
+    return (F.adaptive_avg_pool2d(masks, (size, size)) * 2 - 1) * TAUGHT_LOGIT

@@ -53,6 +53,15 @@ class StepSample:
         """Objects O of every clip."""
         return self.masks.shape[1] // self.images.shape[1]
 
+    def neighbours(self, generator: torch.Generator) -> Tensor:
+        """Return for each object the place of another one in its clip, ``(B,)``.
+
+        The same object where a clip has but one, or shows it twice.
+        """
+        places = torch.arange(self.masks.shape[1])
+        step = int(torch.randint(1, max(self.objects, 2), (), generator=generator))
+        return places - places % self.objects + (places + step) % self.objects
+
     def network_input(self, device: torch.device) -> Tensor:
         """Return the frames ``(T, C, 3, S, S)`` as the network takes them."""
         colours = self.images.to(device).float() / 255

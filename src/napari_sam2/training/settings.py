@@ -176,6 +176,13 @@ class PromptParameters:
     second_frame_share : float
         Share of the clip steps whose objects are prompted on a second frame from the
         start, 0 to 1.
+    worst_frame_share : float
+        Share of the corrected clips that are corrected in the end, each object on its
+        worst frame, 0 to 1; the others on the way, on one frame for all.
+    spoiled_share : float
+        Share of the objects corrected in the end, and in single images, that are not
+        corrected from what was found but from a mask that covers too much, 0 to 1:
+        what a negative click takes away is hardly learned otherwise.
     """
 
     click_share: float = 0.5
@@ -184,10 +191,13 @@ class PromptParameters:
     box_noise: float = 0.06
     mask_noise: float = 0.5
     second_frame_share: float = 0.2
+    worst_frame_share: float = 0.5
+    spoiled_share: float = 0.5
 
     def __post_init__(self) -> None:
         shares = ("click_share", "box_share", "centre_share", "mask_noise")
         check_bounds(self, 0.0, 1.0, *shares, "second_frame_share", "box_noise")
+        check_bounds(self, 0.0, 1.0, "worst_frame_share", "spoiled_share")
         if self.click_share + self.box_share > 1.0:
             raise ConfigError(
                 "PromptParameters.click_share and box_share are "
@@ -222,7 +232,7 @@ class LossParameters:
 
     cross_entropy: float = 1.0
     dice: float = 1.0
-    clicks: float = 0.5
+    clicks: float = 1.5
     iou: float = 0.5
     presence: float = 0.5
     presence_doubt: float = 0.02

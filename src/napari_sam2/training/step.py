@@ -13,20 +13,26 @@ from torch import Tensor
 
 from napari_sam2.inference.image import LOGIT_LIMIT
 from napari_sam2.model.prompt_encoder import BOX_FIRST, BOX_LAST, POSITIVE
-from napari_sam2.model.records import ImageFeatures, ObjectMasks
 from napari_sam2.model.sam2 import Sam2, resize
 from napari_sam2.training.losses import Losses, mask_iou, prediction_losses
-from napari_sam2.training.prompts import correction_clicks
+from napari_sam2.training.prompts import (
+    as_logits,
+    correction_clicks,
+    spoiled_masks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_sam2.model.mask_decoder import DecodedMasks
+    from napari_sam2.model.records import ImageFeatures, ObjectMasks
     from napari_sam2.training.samples import StepSample
     from napari_sam2.training.settings import LossParameters, PromptParameters
 
 # The object score learns where objects end, which single images do not show.
 _IMAGE_PRESENCE = 0.1
+# Clicks that correct what covers too much.
+_SPOILED_CLICKS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +216,7 @@ def image_step(
             if not len(rows):
                 continue
             images = (rows // sample.objects).to(device)
-            seen = pick_features(features, images)
+            seen = features.pick(images)
             points, labels = points.to(device), labels.to(device)
             wanted, prior = target[rows.to(device)], None
             for correction in range(rules.corrections + 1):
@@ -235,7 +241,49 @@ def image_step(
                 )
                 points = torch.cat([points, more], dim=1)
                 labels = torch.cat([labels, signs], dim=1)
+        if rules.corrections:
+            _correct_spoiled(model, sample, features, tally, generator)
     return tally.result()
+
+
+def _correct_spoiled(
+    model: Sam2,
+    sample: StepSample,
+    features: ImageFeatures,
+    tally: StepTally,
+    generator: torch.Generator,
+) -> None:
+    """Correct masks of single images that cover too much, by a click or two."""
+    prompts = tally.rules.prompts
+    whole = sample.targets(model.device)[0]
+    draw = torch.rand(len(whole), generator=generator)
+    rows = torch.nonzero(draw < prompts.spoiled_share)[:, 0]
+    if not len(rows):
+        return
+    beside = whole[sample.neighbours(generator).to(whole.device)]
+    rows = rows.to(whole.device)
+    target = whole[rows]
+    seen = features.pick(torch.div(rows, sample.objects, rounding_mode="floor"))
+    embedding = model.without_memory(seen)
+    wrong = spoiled_masks(target, beside[rows], generator)
+    prior = as_logits(wrong, model.logits_size)
+    points, labels = target.new_zeros(len(rows), 0, 2), rows.new_zeros(len(rows), 0)
+    for _ in range(_SPOILED_CLICKS):
+        more, signs = correction_clicks(prior, target, generator, prompts.centre_share)
+        points = torch.cat([points, more], dim=1)
+        labels = torch.cat([labels, signs], dim=1)
+        decoded = model.decode(
+            embedding,
+            seen,
+            points,
+            labels,
+            prior,
+            multimask=model.is_ambiguous(points.shape[1], tracking=False),
+            stability=None,
+        )
+        masks = model.choose_masks(decoded)
+        tally.add("corrected", decoded, masks, target, (points, labels))
+        prior = as_prior(masks)
 
 
 def as_prior(masks: ObjectMasks) -> Tensor:
@@ -264,14 +312,3 @@ def object_groups(
     draw = torch.rand(count, generator=generator)
     kinds = torch.bucketize(draw, torch.tensor(shares).cumsum(0), right=True)
     return [torch.nonzero(kinds == kind)[:, 0] for kind in range(len(shares) + 1)]
-
-
-def pick_features(features: ImageFeatures, rows: Tensor) -> ImageFeatures:
-    """Return the features of some images of a batch, repeated as `rows` says."""
-    high_res = features.high_res
-    return ImageFeatures(
-        embedding=features.embedding[rows],
-        position=features.position,
-        high_res=None if high_res is None else (high_res[0][rows], high_res[1][rows]),
-        view=features.view,
-    )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sam2.training.synthetic.annotation import annotate
+from napari_sam2.training.synthetic.annotation import annotate, enlarged
 from napari_sam2.training.synthetic.camera import (
     compress,
     count_photons,
@@ -223,6 +223,23 @@ def test_annotator_leaves_out_what_is_too_small() -> None:
     assert not drawn[3].any()
     np.testing.assert_array_equal(drawn[1:3], labels[1:3] // 7)
     assert not annotate(np.zeros_like(labels), least_cut=0.1, least_area=3).any()
+
+
+def test_generous_annotators_draw_beyond_surfaces_but_not_over_others() -> None:
+    labels = np.zeros((5, 40, 40), np.uint16)
+    labels[2, 10:20, 10:20] = 1
+    labels[2, 10:20, 22:30] = 2
+    drawn = enlarged(labels, pixels=2.0, planes=1.0)
+    assert (drawn[labels > 0] == labels[labels > 0]).all()
+    assert (drawn[2, 10:20, 8:10] == 1).all()
+    assert (drawn[2, 10:20, 30:32] == 2).all()
+    assert not drawn[2, 10:20, 32:].any()
+    np.testing.assert_array_equal(drawn[1], labels[2])
+    assert not drawn[0].any()
+    flat = enlarged(labels, pixels=2.0, planes=0.0)
+    np.testing.assert_array_equal(flat[2], drawn[2])
+    assert not flat[[0, 1, 3, 4]].any()
+    assert enlarged(labels, pixels=0.2, planes=1.0) is labels
 
 
 @pytest.mark.parametrize("expected", [0.3, 1.0, 4.0, 60.0])

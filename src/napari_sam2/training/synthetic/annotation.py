@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import ndimage
 
 if TYPE_CHECKING:
     from napari_sam2.training.synthetic.arrays import Labels
+
+_BARELY = 0.35
 
 
 def annotate(
@@ -45,3 +48,25 @@ def annotate(
             for kept, frame in zip(keep, labels, strict=True)
         ]
     )
+
+
+def enlarged(labels: Labels, *, pixels: float, planes: float) -> Labels:
+    """Return labels drawn beyond their surfaces, as far as no other is met.
+
+    Parameters
+    ----------
+    labels : ndarray
+        (T, H, W) uint16.
+    pixels, planes : float
+        How far, in the plane and across planes. Less than a third of a pixel is not
+        drawn at all.
+    """
+    if pixels < _BARELY or not labels.any():
+        return labels
+    across = pixels / planes if planes > 0 else 1e6
+    empty = labels == 0
+    distance, nearest = ndimage.distance_transform_edt(
+        empty, sampling=(across, 1.0, 1.0), return_indices=True
+    )
+    drawn: Labels = np.where(distance <= pixels, labels[tuple(nearest)], labels)
+    return drawn

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_sam2.training.synthetic import camera as detector
 from napari_sam2.training.synthetic import optics
-from napari_sam2.training.synthetic.annotation import annotate
+from napari_sam2.training.synthetic.annotation import annotate, enlarged
 from napari_sam2.training.synthetic.clip import KINDS, Clip, Kind
 from napari_sam2.training.synthetic.families import FAMILIES
 from napari_sam2.training.synthetic.fields import log_uniform
@@ -25,6 +25,10 @@ _REACH = 2.0
 _MOST_PAD = 12
 # Deviation of the axial blur of sectioned planes, planes: their thickness.
 _SECTION = (0.0, 0.4)
+# How far annotators draw beyond a surface: along z over what the blur there would be
+# worth, and at most, in diameters.
+_LESS_AXIALLY = 0.4
+_MOST_GENEROUS = 0.12
 _ATTEMPTS = 20
 _LEAST_AREA = 6
 
@@ -145,9 +149,20 @@ class ClipGenerator:
             max(round(size[0] / scale), 8),
             max(round(size[1] / scale), 8),
         )
-        images = record(rng, scene, native, size, kind, axial_blur, knobs)
+        spread = optics.point_spread(
+            rng, scene, size[0] / native[0], axial_blur, knobs.optics
+        )
+        images = record(rng, scene, native, size, kind, spread, knobs)
+        labels = scene.labels
+        if scene.modality == "fluorescence":
+            beyond = rng.uniform(*knobs.objects.generosity)
+            labels = enlarged(
+                labels,
+                pixels=min(beyond * spread.lateral, _MOST_GENEROUS * scene.diameter),
+                planes=_LESS_AXIALLY * beyond * spread.axial if kind == "z" else 0.0,
+            )
         labels = annotate(
-            scene.labels,
+            labels,
             # Only planes fade; a cell that comes in is drawn as far as it shows.
             least_cut=rng.uniform(*knobs.objects.least_cut) if kind == "z" else 0.0,
             least_area=max(int(_LEAST_AREA * scale * scale * 0.5), _LEAST_AREA),
@@ -161,7 +176,7 @@ def record(
     native: tuple[int, int],
     size: tuple[int, int],
     kind: Kind,
-    axial_blur: float,
+    spread: optics.PointSpread,
     knobs: SyntheticParameters,
 ) -> Frames:
     """Return the frames (T, H, W) that a microscope takes of a scene.
@@ -176,12 +191,12 @@ def record(
         (h, w) of the detector and (H, W) that its frames are interpolated to.
     kind : str
         ``"z"`` or ``"t"``.
-    axial_blur : float
-        Deviation of the axial point spread in planes.
+    spread : PointSpread
+        The blur.
     knobs : SyntheticParameters
         Optics and camera.
     """
-    image = optics.project(rng, scene, native, kind, axial_blur, knobs.optics)
+    image = optics.project(rng, scene, native, kind, spread, knobs.optics)
     fluorescent = scene.modality == "fluorescence"
     if fluorescent:
         background = log_uniform(rng, knobs.camera.background)

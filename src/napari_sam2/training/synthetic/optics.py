@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,12 +24,46 @@ if TYPE_CHECKING:
     from napari_sam2.training.synthetic.scene import Scene
 
 
+@dataclass(frozen=True, slots=True)
+class PointSpread:
+    """How far the light of a point spreads, as deviations.
+
+    Attributes
+    ----------
+    lateral : float
+        In pixels of the scene.
+    axial : float
+        In planes, for objects that are as detailed as they are large.
+    """
+
+    lateral: float
+    axial: float
+
+
+def point_spread(
+    rng: np.random.Generator,
+    scene: Scene,
+    scale: float,
+    axial: float,
+    optics: OpticsParameters,
+) -> PointSpread:
+    """Draw the lateral blur of a scene, recorded at `scale` scene pixels each.
+
+    The blur may soften an object, not dissolve it.
+    """
+    lateral = min(log_uniform(rng, optics.blur) * scale, 0.45 * scene.detail)
+    if scene.modality != "fluorescence":
+        lateral = min(lateral, 0.8 * scale)
+    fineness = min(2 * scene.detail / scene.diameter, 1.0)
+    return PointSpread(lateral, axial * fineness)
+
+
 def project(
     rng: np.random.Generator,
     scene: Scene,
     native: tuple[int, int],
     kind: str,
-    axial_blur: float,
+    spread: PointSpread,
     optics: OpticsParameters,
 ) -> Array:
     """Return (T, h, w) light or grey levels at the native size of the detector.
@@ -43,9 +78,8 @@ def project(
         (h, w) of the detector, at most (H, W).
     kind : str
         ``"z"`` or ``"t"``.
-    axial_blur : float
-        Deviation of the axial point spread in planes, for objects that are as detailed
-        as they are large.
+    spread : PointSpread
+        The blur.
     optics : OpticsParameters
         The knobs.
     """
@@ -53,19 +87,11 @@ def project(
     pad = scene.pad
     scale = height / native[0]
     across = scene.diameter / scale
-    # The blur may soften an object, not dissolve it.
-    sigma = min(log_uniform(rng, optics.blur) * scale, 0.45 * scene.detail)
-    if scene.modality != "fluorescence":
-        sigma = min(sigma, 0.8 * scale)
-    axial = None
-    if kind == "z":
-        fineness = min(2 * scene.detail / scene.diameter, 1.0)
-        axial = blur_matrix(planes, axial_blur * fineness, pad)
     image = separable(
         scene.signal,
-        axial,
-        area_matrix(native[0], height) @ blur_matrix(height, sigma),
-        area_matrix(native[1], width) @ blur_matrix(width, sigma),
+        blur_matrix(planes, spread.axial, pad) if kind == "z" else None,
+        area_matrix(native[0], height) @ blur_matrix(height, spread.lateral),
+        area_matrix(native[1], width) @ blur_matrix(width, spread.lateral),
     )
     if scene.modality == "fluorescence" and rng.random() < optics.haze_share:
         share = np.float32(rng.uniform(*optics.haze))
