@@ -50,7 +50,7 @@ class DiscPredictor:
         return Session(
             frames,
             contrast or Contrast((0, 1)),
-            views=ViewRules(tuple(frames.shape[1:3]), SIZE),
+            views=ViewRules(frames.frame_shape, SIZE),
             logits_size=SIZE,
             rules=MemoryRules(num_maskmem=2, max_conditioning_frames=4),
             cleaning=MaskCleaning(),
