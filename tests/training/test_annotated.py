@@ -137,6 +137,25 @@ def test_whole_frames_are_shown_as_a_predictor_shows_them(tmp_path):
         assert np.array_equal(frame[0], stack.contrast.apply(images[number])[..., 0])
 
 
+def test_windows_around_objects_are_shown_as_networks_see_them(tmp_path):
+    (stack,) = open_annotated(write_stacks(tmp_path, 1, side=200))
+    knobs = CropParameters(around_share=1.0, around=(1.0, 1.0), contrast_share=0.0)
+    shares = []
+    for seed in range(12):
+        clip = StackClips([stack], knobs).draw(
+            np.random.default_rng(seed), 1, STAGE, AugmentParameters()
+        )
+        shown = clip.labels[1]
+        extents = [
+            max(np.ptp(np.nonzero(shown == number), axis=1) + 1)
+            for number in np.unique(shown)[1:]
+        ]
+        shares.append(max(extents) / len(shown))
+    # A third of the window, unless another object is larger or the window is least.
+    assert np.median(shares) == pytest.approx(1 / 3, abs=0.1)
+    assert min(shares) > 0.2
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_clips_show_an_object_on_their_start(tmp_path_factory, seed):
     folder = tmp_path_factory.mktemp("stacks")

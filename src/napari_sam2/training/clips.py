@@ -220,7 +220,10 @@ class _Follower:
         for one in self.tracked:
             shown = self.model.empty_absent(one.masks).logits.detach().float()
             size = (one.seen.target.shape[-2], one.seen.target.shape[-1])
-            ious.append(mask_iou(resize(shown, size), one.seen.target)[:, 0])
+            iou = mask_iou(resize(shown, size), one.seen.target)[:, 0]
+            # Annotators look for an object where it is.
+            there = one.seen.target.flatten(1).any(1)
+            ious.append(torch.where(there, iou, 2.0))
         worst = torch.stack(ious).argmin(0).tolist()
         seen = _joined_seen(
             [

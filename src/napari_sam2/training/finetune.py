@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ from napari_sam2.training.ranks import ranks_of_environment
 from napari_sam2.training.run import check_folder, run_training
 from napari_sam2.training.settings import StageParameters, TrainingParameters
 from napari_sam2.training.sources import ClipSource, MixedClips, SyntheticClips
-from napari_sam2.training.stack_clips import StackClips
+from napari_sam2.training.stack_clips import CropParameters, StackClips
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +43,8 @@ CONFIG, SCORES = "model.yaml", "scores.json"
 # Up to this input side a network is taken for one of the small ones, which are trained
 # on synthetic scenes and afford more clips in a step.
 _SMALL_INPUT = 256
+# Of the clips, for networks that see each object in a window of its own.
+_AROUND_SHARE = 0.7
 # Fewer parameters than any official network.
 _SMALL_NETWORK = 30_000_000
 
@@ -182,6 +184,9 @@ def finetune(
     where = str(ranks.device(device))
     model = _built(settings, settings.checkpoint, where, precision)
     parameters = finetune_parameters(settings, model, split.shown)
+    crops = CropParameters()
+    if model.predictor_options.get("view") == "object":
+        crops = replace(crops, around_share=_AROUND_SHARE)
     before: tuple[StackScores, ...] = ()
     if resume and (out / SCORES).is_file():
         before = read_scores(out / SCORES)
@@ -190,8 +195,8 @@ def finetune(
         out.mkdir(parents=True, exist_ok=True)
         write_scores(out / SCORES, before, ())
     del model
-    shown: ClipSource = StackClips(split.shown)
-    held_out = StackClips(split.held_out) if split.held_out else shown
+    shown: ClipSource = StackClips(split.shown, crops)
+    held_out = StackClips(split.held_out, crops) if split.held_out else shown
     share = _synthetic_share(settings, parameters)
     if share:
         shown = MixedClips(shown, SyntheticClips(parameters.synthetic), share)

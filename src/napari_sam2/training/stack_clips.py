@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam2.inference.views import CONTEXT
 from napari_sam2.training.sources import DrawnClip, resized, resized_labels
 from napari_sam2.training.synthetic.fields import log_uniform
 
@@ -39,6 +40,11 @@ class CropParameters:
         cut out.
     crop : tuple of float
         Side of the part over that of the frame, uniform in the logarithm.
+    around_share : float
+        Share of the clips that show the window around an object, about as the network
+        sees it where each object has a window of its own, 0 to 1.
+    around : tuple of float
+        Side of such a window over a predictor's, uniform in the logarithm.
     contrast_share : float
         Share of the clips whose contrast is not the predictor's, 0 to 1.
     gain, offset : tuple of float
@@ -48,6 +54,8 @@ class CropParameters:
 
     crop_share: float = 0.5
     crop: tuple[float, float] = (0.35, 1.0)
+    around_share: float = 0.0
+    around: tuple[float, float] = (0.6, 1.5)
     contrast_share: float = 0.5
     gain: tuple[float, float] = (0.8, 1.2)
     offset: tuple[float, float] = (-0.1, 0.1)
@@ -142,16 +150,19 @@ class StackClips:
     ) -> tuple[slice, slice]:
         """Draw a part of the frames that shows an object, large enough."""
         knobs = self.knobs
-        side = log_uniform(rng, knobs.crop) if rng.random() < knobs.crop_share else 1.0
         height, width = stack.frame_shape
+        y0, x0, y1, x1 = (int(corner) for corner in stack.objects.boxes[row])
+        if knobs.around_share and rng.random() < knobs.around_share:
+            extent = CONTEXT * max(y1 - y0, x1 - x0) * log_uniform(rng, knobs.around)
+            return (
+                _part(rng, height, extent / height, y0, y1),
+                _part(rng, width, extent / width, x0, x1),
+            )
+        side = log_uniform(rng, knobs.crop) if rng.random() < knobs.crop_share else 1.0
         share = stack.objects.areas[row] / (height * width)
         # Twice the least area, since what is cut is resized to the nearest pixel.
         side = min(side, math.sqrt(share * size * size / (2 * least_area)))
-        y0, x0, y1, x1 = stack.objects.boxes[row]
-        return (
-            _part(rng, height, side, int(y0), int(y1)),
-            _part(rng, width, side, int(x0), int(x1)),
-        )
+        return _part(rng, height, side, y0, y1), _part(rng, width, side, x0, x1)
 
     def _changed(
         self,
