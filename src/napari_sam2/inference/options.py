@@ -57,7 +57,7 @@ class PredictorOptions:
         What the network sees for an object: whole frames, or a window around it, so
         that small objects of large frames are seen closer; "auto": as the
         configuration says, which is whole frames unless it names another. A window
-        costs an encoding for each object.
+        costs an encoding for each object. With `published_schedule`: whole frames.
     published_schedule : bool
         Track every object on every frame of a call, from the earliest conditioning
         frame, as published; False: only what is missing or stale, each object from

@@ -294,9 +294,9 @@ class VideoPredictor:
         if view == "auto":
             view = self.model.predictor_options.get("view")
         height, width = (int(side) for side in frame_shape)
-        return ViewRules(
-            (height, width), self.model.image_size, by_object=view == "object"
-        )
+        # A published session encodes no memory again, so its window cannot move.
+        by_object = view == "object" and not self.options.published_schedule
+        return ViewRules((height, width), self.model.image_size, by_object)
 
     def _memory_rules(self) -> MemoryRules:
         model, options = self.model, self.options
