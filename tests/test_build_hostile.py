@@ -379,6 +379,7 @@ def test_weights_given_as_configuration(tmp_path: Path) -> None:
         ("model.fill_hole_area", "big", "model.fill_hole_area"),
         ("model.view", 3, "model.view"),
         ("model.view", "window", "'frame' or 'object'"),
+        ("model.colours", "grey", "'frame' or 'neighbours'"),
     ],
 )
 def test_what_no_constructor_takes_is_named_with_its_place(

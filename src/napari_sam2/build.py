@@ -80,8 +80,12 @@ _PREDICTOR_KEYS: dict[str, type] = {
     "clear_non_cond_mem_around_input": bool,
     "clear_non_cond_mem_for_multi_obj": bool,
     "add_all_frames_to_correct_as_cond": bool,
-    "view": str,  # ours; see PredictorOptions
+    "view": str,
+    "colours": str,
 }
+
+# Ours: what the network sees, as it was trained to.
+_OWN_CHOICES = {"view": ("frame", "object"), "colours": ("frame", "neighbours")}
 
 _MOST_PARAMETERS = 2_000_000_000  # nine times the largest official network
 
@@ -232,10 +236,12 @@ def _read_config(
                 f"model.{key}: {value!r} given, needed is "
                 f"{_PREDICTOR_KEYS[key].__name__}."
             )
-    if options.get("view", "frame") not in ("frame", "object"):
-        raise ConfigError(
-            f"model.view: {options['view']!r} given, needed is 'frame' or 'object'."
-        )
+    for key, choices in _OWN_CHOICES.items():
+        if key in options and options[key] not in choices:
+            needed = " or ".join(map(repr, choices))
+            raise ConfigError(
+                f"model.{key}: {options[key]!r} given, needed is {needed}."
+            )
     check_node(node, _CLASSES, "model", {"sam_mask_decoder_extra_args": MaskDecoder})
     check_widths(node, _CLASSES)
     return node, options

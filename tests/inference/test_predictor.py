@@ -245,3 +245,73 @@ def test_a_long_prompt_list_is_no_matter(predictor: VideoPredictor) -> None:
     assert predictor.add_prompt(
         session, frame=1, object_id=1, prompt=click(0, 1)
     ).object_ids == (1,)
+
+
+class Counted:
+    """Frames that count how often each is read."""
+
+    def __init__(self, frames: np.ndarray) -> None:
+        self.frames = frames
+        self.frame_shape = frames.shape[1:3]
+        self.read = [0] * len(frames)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, frame: int) -> np.ndarray:
+        self.read[frame] += 1
+        return self.frames[frame]
+
+
+@pytest.mark.parametrize(
+    ("colours", "touched"),
+    [(None, [5]), ("frame", [5]), ("neighbours", [4, 5, 6])],
+)
+def test_a_frame_is_seen_with_its_neighbours_where_the_network_is_trained_so(
+    monkeypatch: pytest.MonkeyPatch,
+    micro: torch.nn.Module,
+    colours: str | None,
+    touched: list[int],
+) -> None:
+    given = {} if colours is None else {"colours": colours}
+    monkeypatch.setattr(micro, "predictor_options", given)
+    predictor = VideoPredictor(micro)
+    other = GREY[:8].copy()
+    other[5] = other[5][::-1]
+
+    def prompted(frames: np.ndarray, frame: int) -> np.ndarray:
+        session = predictor.start(frames, contrast=(0, 50_000))
+        prompt = click(0, frame)
+        return predictor.add_prompt(
+            session, frame=frame, object_id=1, prompt=prompt
+        ).logits
+
+    differing = [
+        frame
+        for frame in range(8)
+        if not np.array_equal(prompted(GREY[:8], frame), prompted(other, frame))
+    ]
+    assert differing == touched
+
+
+def test_neighbours_are_read_once_in_a_pass(
+    monkeypatch: pytest.MonkeyPatch, micro: torch.nn.Module
+) -> None:
+    monkeypatch.setattr(micro, "predictor_options", {"colours": "neighbours"})
+    predictor = VideoPredictor(micro)
+    frames = Counted(GREY[:8])
+    session = predictor.start(frames, contrast=(0, 50_000))
+    add_click(predictor, session, 0)
+    frames.read = [0] * 8
+    run(predictor, session)
+    assert max(frames.read) == 1
+
+
+def test_a_single_image_is_its_own_neighbour(
+    monkeypatch: pytest.MonkeyPatch, micro: torch.nn.Module
+) -> None:
+    prompt = click(0, 0)
+    expected = VideoPredictor(micro).image(GREY[0]).predict(prompt)
+    monkeypatch.setattr(micro, "predictor_options", {"colours": "neighbours"})
+    found = VideoPredictor(micro).image(GREY[0]).predict(prompt)
+    np.testing.assert_array_equal(found.low_res_logits, expected.low_res_logits)

@@ -32,7 +32,7 @@ def restored(image: torch.Tensor) -> torch.Tensor:
 def test_a_frame_of_the_input_size_is_not_resampled() -> None:
     rng = np.random.default_rng(0)
     frame = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    image = preprocess(frame, Contrast(((0, 255),)), 32, CPU)
+    image = preprocess([frame], Contrast(((0, 255),)), 32, CPU)
     assert image.shape == (1, 3, 32, 32)
     expected = (torch.from_numpy(frame) / 255 - MEAN) / DEVIATION
     torch.testing.assert_close(image[0].permute(1, 2, 0), expected)
@@ -40,16 +40,34 @@ def test_a_frame_of_the_input_size_is_not_resampled() -> None:
 
 def test_grey_fills_all_colours_within_its_contrast() -> None:
     frame = np.array([[100, 200], [150, 900]], np.uint16).repeat(16, 0).repeat(16, 1)
-    colours = restored(preprocess(frame, Contrast(((100, 200),)), 32, CPU))
+    colours = restored(preprocess([frame], Contrast(((100, 200),)), 32, CPU))
     for y, x, value in ((0, 0, 0.0), (0, 31, 1.0), (31, 0, 0.5), (31, 31, 1.0)):
         torch.testing.assert_close(colours[y, x], torch.full((3,), value))
+
+
+def test_three_frames_are_a_colour_each() -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (3, 32, 32), dtype=np.uint8)
+    colours = restored(preprocess(frames, Contrast(((0, 255),)), 32, CPU))
+    expected = torch.from_numpy(frames).permute(1, 2, 0) / 255
+    torch.testing.assert_close(colours, expected)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_neighbours_in_colours_are_seen_in_grey(channels: int) -> None:
+    rng = np.random.default_rng(0)
+    shape = (3, 32, 32, channels)
+    frames = rng.integers(0, 256, shape, dtype=np.uint8)
+    colours = restored(preprocess(frames, Contrast(((0, 255),)), 32, CPU))
+    expected = torch.from_numpy(frames).float().mean(-1).permute(1, 2, 0) / 255
+    torch.testing.assert_close(colours, expected)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (16, 16), (48, 80), (33, 129)])
 def test_frames_of_any_size_fill_the_input(shape: tuple[int, int]) -> None:
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     frame = (rows + 0.5) / shape[0] + 2 * (columns + 0.5) / shape[1]
-    image = restored(preprocess(frame, Contrast(((0, 3),)), 32, CPU))[..., 0]
+    image = restored(preprocess([frame], Contrast(((0, 3),)), 32, CPU))[..., 0]
     centre = (np.arange(32) + 0.5) / 32
     expected = torch.from_numpy((centre[:, None] + 2 * centre) / 3).float()
     inner = slice(2, -2)

@@ -57,7 +57,7 @@ def image_part(case: Case) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     frame = seeded.scene(1, case.size, case.seed).frames[0]
     found = {}
     with torch.no_grad():
-        image = preprocess(frame, Contrast(((0.0, 255.0),)), case.size, model.device)
+        image = preprocess([frame], Contrast(((0.0, 255.0),)), case.size, model.device)
         for i, stage in enumerate(model.image_encoder.trunk(image)):
             found[f"trunk{i}"] = stage
         for i, position in enumerate(model.image_encoder(image).positions):

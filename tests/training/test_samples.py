@@ -12,7 +12,7 @@ from napari_sam2.training.samples import (
     turn,
 )
 from napari_sam2.training.settings import AugmentParameters
-from napari_sam2.training.sources import to_grey
+from napari_sam2.training.sources import DrawnClip, to_grey, with_neighbours
 
 
 def test_a_sample_of_clips(clips):
@@ -27,6 +27,39 @@ def test_a_sample_of_clips(clips):
     start = sample.prompts[0].frame
     areas = sample.masks[start].flatten(1).sum(1)
     assert (areas >= clips.augment.least_area).all()
+
+
+@pytest.mark.parametrize("kind", ["images", "clips"])
+def test_frames_with_their_neighbours(kind, request):
+    parameters = request.getfixturevalue(kind)
+    stage = parameters.stages[0]
+    samples = StepSamples(parameters, stage, TRAINING, neighbours=True)
+    alone = 0
+    for number in range(6):
+        sample = samples[number]
+        shape = (stage.frames, stage.images, 3, stage.image_size, stage.image_size)
+        assert sample.images.shape == shape
+        assert sample.masks.shape[0] == stage.frames
+        before, own, after = sample.images.unbind(2)
+        assert torch.equal(before[1:], own[:-1])
+        assert torch.equal(after[:-1], own[1:])
+        for clip in range(stage.images):  # whole stacks end beside themselves
+            first = torch.equal(before[0, clip], own[0, clip])
+            assert first == torch.equal(after[-1, clip], own[-1, clip])
+            alone += first
+    assert 0 < alone < 6 * stage.images
+
+
+def test_labels_stay_with_the_middle_colour():
+    frames = np.arange(5, dtype=np.float32)[:, None, None, None] * np.ones((1, 3, 4, 4))
+    frames = frames.astype(np.float32)
+    labels = np.arange(5)[:, None, None] * np.ones((1, 4, 4), np.int64)
+    inner = with_neighbours(DrawnClip(frames, labels), whole=False)
+    assert inner.frames[:, :, 0, 0].tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 4]]
+    assert inner.labels[:, 0, 0].tolist() == [1, 2, 3]
+    whole = with_neighbours(DrawnClip(frames, labels), whole=True)
+    assert whole.frames[[0, 4], :, 0, 0].tolist() == [[0, 0, 1], [3, 4, 4]]
+    assert whole.labels[:, 0, 0].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_a_sample_depends_on_its_number_alone(clips):

@@ -113,8 +113,8 @@ class PredictorOptions:
         """
         options = cls()
         for key, value in keys.items():
-            if key == "view":
-                continue  # what "auto" stands for
+            if key in ("view", "colours"):
+                continue  # what "auto" stands for; what the network was trained on
             if key == "fill_hole_area" and isinstance(value, int):
                 options = replace(options, fill_holes=value)
             elif key == "non_overlap_masks":

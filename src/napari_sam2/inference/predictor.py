@@ -5,6 +5,7 @@ Shapes: ``B`` batch of objects, ``C`` image channels, ``S`` input size.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, get_args
 
 import torch
@@ -251,7 +252,8 @@ class VideoPredictor:
             contrast = estimate_contrast(source, limits=contrast)
         height, width = source.frame_shape
         view = View.whole((height, width), self.model.image_size)
-        (features,) = self._encode(source[0], contrast, [view], (height, width))
+        shown = [source[number] for number in self._shown(0, 1)]
+        (features,) = self._encode(shown, contrast, [view], (height, width))
         return ImagePredictor(
             self.model, features, (height, width), self.options.stability()
         )
@@ -262,27 +264,43 @@ class VideoPredictor:
 
     def tracker(self, session: Session) -> FrameTracker:
         """Return what tracks frames of a session, one at a time."""
+        read = session.frames.__getitem__
+        if self._sees_neighbours:
+            read = lru_cache(2)(read)  # of three frames, two are those of the next
 
         def encode(frame: int, views: Sequence[View]) -> list[ImageFeatures]:
-            pixels = session.frames[frame]
-            return self._encode(pixels, session.contrast, views, session.frame_shape)
+            shown = [read(number) for number in self._shown(frame, session.num_frames)]
+            return self._encode(shown, session.contrast, views, session.frame_shape)
 
         return FrameTracker(self.model, self.options, session, encode)
+
+    def _shown(self, frame: int, num_frames: int) -> list[int]:
+        """Return which frames the network sees at once; the ends beside themselves."""
+        if not self._sees_neighbours:
+            return [frame]
+        return [max(frame - 1, 0), frame, min(frame + 1, num_frames - 1)]
+
+    @property
+    def _sees_neighbours(self) -> bool:
+        return self.model.predictor_options.get("colours") == "neighbours"
 
     @torch.no_grad()
     def _encode(
         self,
-        pixels: np.ndarray,
+        shown: Sequence[np.ndarray],
         contrast: Contrast,
         views: Sequence[View],
         frame_shape: tuple[int, int],
     ) -> list[ImageFeatures]:
-        """Encode views of a frame, in batches."""
+        """Encode views of a frame, or of it and its neighbours, in batches."""
         model = self.model
         size, device = model.image_size, model.device
         encoded: list[ImageFeatures] = []
         for batch in chunks(views, max(1, _BATCH_PIXELS // size**2)):
-            windows = [window_of(pixels, view, frame_shape) for view in batch]
+            windows = [
+                [window_of(pixels, view, frame_shape) for pixels in shown]
+                for view in batch
+            ]
             images = [preprocess(w, contrast, size, device) for w in windows]
             with model.autocast():
                 features = model.encode_image(torch.cat(images), batch)

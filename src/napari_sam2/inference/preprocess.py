@@ -14,6 +14,8 @@ from napari_sam2.model.prompt_encoder import BOX_FIRST, BOX_LAST
 from napari_sam2.model.sam2 import prompted_logits, resize
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from napari_sam2.data.contrast import Contrast
@@ -25,20 +27,47 @@ PIXEL_STD = (0.229, 0.224, 0.225)
 
 
 def preprocess(
-    frame: NDArray[np.generic], contrast: Contrast, size: int, device: torch.device
+    shown: Sequence[NDArray[np.generic]],
+    contrast: Contrast,
+    size: int,
+    device: torch.device,
 ) -> Tensor:
-    """Turn a frame ``(H, W)`` or ``(H, W, 3)`` into the input ``(1, 3, S, S)``.
+    """Turn frames ``(H, W)`` or ``(H, W, 3)`` into the input ``(1, 3, S, S)``.
 
     Contrast to 0..1, bilinear resizing with antialiasing, then ImageNet's mean and
     deviation. A frame of S x S pixels is not resampled.
+
+    Parameters
+    ----------
+    shown
+        A frame, that is seen in its colours; or three, each in grey as one colour.
+    contrast
+        That of their stack.
+    size
+        Side S of the input in pixels.
+    device
+        Where the input is wanted.
     """
-    colours = torch.from_numpy(contrast.apply(frame)).to(device)
-    image = colours.permute(2, 0, 1)[None]  # (H, W, 3) -> (1, 3, H, W)
+    if len(shown) == 1:
+        colours = contrast.apply(shown[0])
+    else:
+        colours = np.stack([_grey(frame, contrast) for frame in shown], axis=-1)
+    image = torch.from_numpy(colours).to(device)
+    image = image.permute(2, 0, 1)[None]  # (H, W, 3) -> (1, 3, H, W)
     if image.shape[-2:] != (size, size):
         image = resize(image, (size, size), antialias=True)
     mean = image.new_tensor(PIXEL_MEAN)[:, None, None]
     std = image.new_tensor(PIXEL_STD)[:, None, None]
     return (image - mean) / std
+
+
+def _grey(frame: NDArray[np.generic], contrast: Contrast) -> NDArray[np.float32]:
+    """Return the mean of a frame's colours ``(H, W)``, 0..1."""
+    colours = contrast.apply(frame)
+    if frame.ndim == 2:
+        return colours[..., 0]
+    grey: NDArray[np.float32] = colours[..., : frame.shape[-1]].mean(axis=-1)
+    return grey
 
 
 def window_of(

@@ -5,7 +5,7 @@ Shapes: ``T`` frames, ``C`` clips, ``O`` objects of each, ``B`` = C O, ``S`` inp
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,12 @@ from torch.utils.data import DataLoader, Dataset
 from napari_sam2.errors import ConfigError
 from napari_sam2.inference.preprocess import PIXEL_MEAN, PIXEL_STD
 from napari_sam2.training.prompts import FramePrompts, draw_prompts
-from napari_sam2.training.sources import ClipSource, SyntheticClips
+from napari_sam2.training.sources import (
+    ClipSource,
+    DrawnClip,
+    SyntheticClips,
+    with_neighbours,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +32,8 @@ TRAINING, VALIDATION = 0, 1
 """Streams of chance; no clip of one is ever in the other."""
 
 _ATTEMPTS = 50
+# Of the clips whose frames show their neighbours, those that are whole stacks.
+_WHOLE_STACK_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +43,7 @@ class StepSample:
     Attributes
     ----------
     images : Tensor
-        ``(T, C, K, S, S)`` uint8, K 1 (grey) or 3.
+        ``(T, C, K, S, S)`` uint8, K 1 (grey) or 3 (colours, or grey neighbours).
     masks : Tensor
         ``(T, B, S, S)`` bool; the objects of a clip lie one after the other, and may
         occur twice where there are few.
@@ -87,6 +94,8 @@ class StepSamples(Dataset[StepSample]):
         `TRAINING` or `VALIDATION`.
     source : ClipSource, optional
         Where clips come from; synthetic scenes if None.
+    neighbours : bool
+        Whether the colours of the input are the frames before, of, and after.
 
     Raises
     ------
@@ -100,12 +109,15 @@ class StepSamples(Dataset[StepSample]):
         stage: StageParameters,
         stream: int,
         source: ClipSource | None = None,
+        *,
+        neighbours: bool = False,
     ) -> None:
         self.parameters = parameters
         self.stage = stage
         self.stream = stream
         self.augment = stage.augment or parameters.augment
         self.source = source or SyntheticClips(stage.synthetic or parameters.synthetic)
+        self.neighbours = neighbours
 
     def __getitem__(self, step: int) -> StepSample:
         """Return the sample of a number: that of the step, in runs of one process."""
@@ -146,7 +158,7 @@ class StepSamples(Dataset[StepSample]):
         least = self.augment.least_area
         for attempt in range(_ATTEMPTS):
             rng = self._chance(step, index, attempt)
-            clip = self.source.draw(rng, start, stage, self.augment)
+            clip = self._drawn(rng, start, stage)
             numbers, areas = np.unique(clip.labels[start], return_counts=True)
             there = numbers[(areas >= least) & (numbers > 0)]
             if clip.prompted is not None:
@@ -161,6 +173,19 @@ class StepSamples(Dataset[StepSample]):
             f"of {stage.image_size} x {stage.image_size}. Set augment.least_area lower "
             "or image_size higher."
         )
+
+    def _drawn(
+        self, rng: np.random.Generator, start: int, stage: StageParameters
+    ) -> DrawnClip:
+        """Draw a clip, with a frame more at either end if neighbours are shown."""
+        if not self.neighbours:
+            return self.source.draw(rng, start, stage, self.augment)
+        whole = rng.random() < _WHOLE_STACK_SHARE
+        if not whole:
+            stage = replace(stage, kind="clips", frames=stage.frames + 2)
+            start += 1
+        clip = self.source.draw(rng, start, stage, self.augment)
+        return with_neighbours(clip, whole=whole)
 
     def _objects(
         self,

@@ -112,6 +112,22 @@ class MixedClips:
         return source.draw(rng, start, stage, augment)
 
 
+def with_neighbours(clip: DrawnClip, *, whole: bool) -> DrawnClip:
+    """Return a clip whose colours are the frames before, of, and after, in grey.
+
+    A `whole` stack keeps its frames, the first and last ones beside themselves; of
+    others these are left out.
+    """
+    grey = clip.frames.mean(axis=1)
+    labels = clip.labels
+    if whole:
+        grey = np.concatenate([grey[:1], grey, grey[-1:]])
+    else:
+        labels = labels[1:-1]
+    frames = np.stack([grey[:-2], grey[1:-1], grey[2:]], axis=1)
+    return DrawnClip(frames, labels, clip.prompted)
+
+
 def to_grey(
     rng: np.random.Generator, images: NDArray[np.generic], knobs: AugmentParameters
 ) -> NDArray[np.float32]:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from napari_sam2.model.sam2 import Sam2
     from napari_sam2.training.logs import MetricLog
     from napari_sam2.training.ranks import Ranks
-    from napari_sam2.training.settings import TrainingParameters
+    from napari_sam2.training.settings import StageParameters, TrainingParameters
     from napari_sam2.training.sources import ClipSource
 
 _log = logging.getLogger(__name__)
@@ -228,7 +228,7 @@ class StageRun:
         """
         job, parameters = self.job, self.parameters
         end = self.first + self.stage.steps
-        samples = StepSamples(parameters, self.stage, TRAINING, job.shown)
+        samples = self._samples(self.stage, TRAINING, job.shown)
         numbers = job.ranks.samples(range(start, end))
         loader = step_loader(samples, numbers, parameters.workers)
         saved = time.monotonic()
@@ -246,6 +246,15 @@ class StageRun:
                 self.save(done)
                 saved = time.monotonic()
             yield done
+
+    def _samples(
+        self, stage: StageParameters, stream: int, source: ClipSource | None
+    ) -> StepSamples:
+        """Return what the network is shown, in the colours that it sees."""
+        neighbours = self.model.predictor_options.get("colours") == "neighbours"
+        return StepSamples(
+            self.parameters, stage, stream, source, neighbours=neighbours
+        )
 
     def _learn(self, step: int, number: int, sample: StepSample) -> bool:
         """Learn from one sample; return whether to stop after it."""
@@ -298,7 +307,7 @@ class StageRun:
         """Measure the moving average on clips of their own."""
         job = self.job
         stage = replace(self.stage, image_share=0.0)
-        samples = StepSamples(self.parameters, stage, VALIDATION, job.held_out)
+        samples = self._samples(stage, VALIDATION, job.held_out)
         count = -(-self.parameters.validation_clips // stage.images)
         sums = torch.zeros(2, len(MEASURES), dtype=torch.float64)
         for number in range(job.ranks.rank, count, job.ranks.count):
