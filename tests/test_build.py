@@ -17,6 +17,7 @@ from hydra.core.singleton import Singleton
 from hydra.version import VersionBase
 from omegaconf import OmegaConf
 
+from napari_sam2 import devices
 from napari_sam2.build import _CLASSES, build_model, registered_shapes
 from napari_sam2.checkpoints import find_model, registered_models
 from napari_sam2.composition import composed
@@ -315,6 +316,18 @@ def test_precision() -> None:
         choose_precision("float16", cpu)
     with pytest.raises(ConfigError, match="give 'auto', 'float32'"):
         choose_precision("double", cpu)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_emulated_bfloat16_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, native: bool
+) -> None:
+    monkeypatch.setattr(devices, "_emulates_bfloat16", lambda: not native)
+    choose_precision("bfloat16", torch.device("cpu"))
+    assert ("emulates" in caplog.text) is not native
+    caplog.clear()
+    choose_precision("auto", torch.device("cpu"))
+    assert not caplog.text
     model = micro(precision="bfloat16")
     assert model.precision == torch.bfloat16
     assert {p.dtype for p in model.parameters()} == {torch.float32}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 
 from napari_sam2.errors import ConfigError
+
+_log = logging.getLogger(__name__)
 
 _PRECISIONS = {
     "float32": torch.float32,
@@ -62,6 +66,8 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
     device : torch.device
         Where it runs.
 
+    A CPU that only emulates bfloat16 is told of in a warning: it is many times slower.
+
     Raises
     ------
     ConfigError
@@ -82,4 +88,16 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
         raise ConfigError(
             "float16 is slow and imprecise on a CPU: give 'float32' or 'bfloat16'."
         )
+    if dtype == torch.bfloat16 and device.type == "cpu" and _emulates_bfloat16():
+        _log.warning(
+            "This processor does not compute in bfloat16, only emulates it, many times "
+            "slower than float32: give 'float32' or 'auto'."
+        )
     return dtype
+
+
+def _emulates_bfloat16() -> bool:
+    """Return whether the CPU is known to lack instructions for bfloat16."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
