@@ -51,6 +51,19 @@ def test_apply_is_linear_between_limits(frame: np.ndarray, low: int, span: int) 
     np.testing.assert_allclose(as_float[..., 0], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", REAL_TYPES)
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 1), (4, 6, 2), (4, 6, 3)])
+def test_grey_is_the_mean_of_the_colours(dtype: str, shape: tuple[int, ...]) -> None:
+    frame = np.random.default_rng(0).uniform(0, 120, shape).astype(dtype)
+    contrast = Contrast(((0, 100), (10, 90), (20, 50))[: shape[-1]])
+    colours = contrast.apply(frame)
+    if frame.ndim == 3:
+        colours = colours[..., : shape[-1]]
+    grey = contrast.apply_grey(frame)
+    assert grey.dtype == np.float32
+    np.testing.assert_allclose(grey, colours.mean(axis=-1), atol=1e-6)
+
+
 def test_apply_special_values() -> None:
     frame = np.array([[np.nan, -np.inf, np.inf, 5.0]], np.float32)
     assert Contrast((0, 10)).apply(frame)[0, :, 0].tolist() == [0, 0, 1, 0.5]

@@ -86,6 +86,32 @@ class Contrast:
             scaled[..., 1:] = scaled[..., :1]
         return scaled
 
+    def apply_grey(self, frame: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Scale a frame to 0..1, without its colours.
+
+        Parameters
+        ----------
+        frame
+            As for `apply`.
+
+        Returns
+        -------
+        ndarray
+            (H, W) float32 in 0..1, the mean of the colours.
+
+        Raises
+        ------
+        ImageError
+            As by `apply`.
+        """
+        if frame.ndim == 2:
+            grey = np.empty(frame.shape, np.float32)
+            _rescale(frame, self.limits[0], grey)
+            return grey
+        colours = self.apply(frame)[..., : frame.shape[-1]]
+        mean: np.ndarray[Any, Any] = colours.mean(axis=-1)
+        return mean
+
 
 def estimate_contrast(
     source: FrameSource,

@@ -48,26 +48,16 @@ def preprocess(
     device
         Where the input is wanted.
     """
-    if len(shown) == 1:
-        colours = contrast.apply(shown[0])
+    if len(shown) == 1 and shown[0].ndim == 3:
+        colours = contrast.apply(shown[0]).transpose(2, 0, 1)
     else:
-        colours = np.stack([_grey(frame, contrast) for frame in shown], axis=-1)
-    image = torch.from_numpy(colours).to(device)
-    image = image.permute(2, 0, 1)[None]  # (H, W, 3) -> (1, 3, H, W)
+        colours = np.stack([contrast.apply_grey(frame) for frame in shown])
+    image = torch.from_numpy(colours).to(device)[None]  # (1, 3, H, W), or grey once
     if image.shape[-2:] != (size, size):
         image = resize(image, (size, size), antialias=True)
     mean = image.new_tensor(PIXEL_MEAN)[:, None, None]
     std = image.new_tensor(PIXEL_STD)[:, None, None]
     return (image - mean) / std
-
-
-def _grey(frame: NDArray[np.generic], contrast: Contrast) -> NDArray[np.float32]:
-    """Return the mean of a frame's colours ``(H, W)``, 0..1."""
-    colours = contrast.apply(frame)
-    if frame.ndim == 2:
-        return colours[..., 0]
-    grey: NDArray[np.float32] = colours[..., : frame.shape[-1]].mean(axis=-1)
-    return grey
 
 
 def window_of(
