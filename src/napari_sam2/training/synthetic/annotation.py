@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from napari_sam2.training.synthetic.arrays import Labels
 
 _BARELY = 0.35
-_NOWHERE = 1e-6
 
 
 def annotate(
@@ -59,15 +58,15 @@ def enlarged(labels: Labels, *, pixels: float, planes: float) -> Labels:
     labels : ndarray
         (T, H, W) uint16.
     pixels, planes : float
-        How far, in the plane and across planes: the half axes of what is added around
-        each pixel. Less than a third of one is not drawn at all.
+        How far, in the plane and across planes. Less than a third of a pixel is not
+        drawn at all.
     """
-    pixels, planes = (far if far >= _BARELY else 0.0 for far in (pixels, planes))
-    if not (pixels or planes) or not labels.any():
+    if pixels < _BARELY or not labels.any():
         return labels
-    down, along = 1 / max(planes, _NOWHERE), 1 / max(pixels, _NOWHERE)
+    across = pixels / planes if planes > 0 else 1e6
+    empty = labels == 0
     distance, nearest = ndimage.distance_transform_edt(
-        labels == 0, sampling=(down, along, along), return_indices=True
+        empty, sampling=(across, 1.0, 1.0), return_indices=True
     )
-    drawn: Labels = np.where(distance <= 1, labels[tuple(nearest)], labels)
+    drawn: Labels = np.where(distance <= pixels, labels[tuple(nearest)], labels)
     return drawn

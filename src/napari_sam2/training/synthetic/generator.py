@@ -25,8 +25,10 @@ _REACH = 2.0
 _MOST_PAD = 12
 # Deviation of the axial blur of sectioned planes, planes: their thickness.
 _SECTION = (0.0, 0.4)
-# How far annotators draw beyond a surface at most, in diameters: in the plane, along z.
-_MOST_GENEROUS = 0.12, 0.2
+# How far annotators draw beyond a surface: along z over what the blur there would be
+# worth, and at most, in diameters.
+_LESS_AXIALLY = 0.4
+_MOST_GENEROUS = 0.12
 _ATTEMPTS = 20
 _LEAST_AREA = 6
 
@@ -153,12 +155,11 @@ class ClipGenerator:
         images = record(rng, scene, native, size, kind, spread, knobs)
         labels = scene.labels
         if scene.modality == "fluorescence":
-            beyond = rng.uniform(*knobs.objects.generosity) * spread.lateral
-            along_z = rng.uniform(*knobs.objects.axial_generosity) * spread.axial
+            beyond = rng.uniform(*knobs.objects.generosity)
             labels = enlarged(
                 labels,
-                pixels=min(beyond, _MOST_GENEROUS[0] * scene.diameter),
-                planes=min(along_z, _MOST_GENEROUS[1] * planes) if kind == "z" else 0.0,
+                pixels=min(beyond * spread.lateral, _MOST_GENEROUS * scene.diameter),
+                planes=_LESS_AXIALLY * beyond * spread.axial if kind == "z" else 0.0,
             )
         labels = annotate(
             labels,

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from napari_sam2.training.synthetic.scene import Scene
 
 
-_TAIL = 2.5  # deviations of the axial blur
-
-
 @dataclass(frozen=True, slots=True)
 class PointSpread:
     """How far the light of a point spreads, as deviations.
@@ -92,7 +89,7 @@ def project(
     across = scene.diameter / scale
     image = separable(
         scene.signal,
-        _axial(rng, planes, spread.axial, pad, optics) if kind == "z" else None,
+        blur_matrix(planes, spread.axial, pad) if kind == "z" else None,
         area_matrix(native[0], height) @ blur_matrix(height, spread.lateral),
         area_matrix(native[1], width) @ blur_matrix(width, spread.lateral),
     )
@@ -105,21 +102,6 @@ def project(
     if rng.random() < optics.debris_share:
         _add_debris(rng, image, across, scene.modality == "fluorescence")
     return image
-
-
-def _axial(
-    rng: np.random.Generator,
-    planes: int,
-    deviation: float,
-    pad: int,
-    optics: OpticsParameters,
-) -> Array:
-    """Return the (planes - 2 pad, planes) matrix of the axial blur."""
-    tail = np.float32(rng.uniform(*optics.axial_tail))
-    near = blur_matrix(planes, deviation, pad)
-    far = blur_matrix(planes, _TAIL * deviation, pad)
-    spread: Array = (1 - tail) * near + tail * far
-    return spread
 
 
 def _haze(

@@ -64,11 +64,9 @@ class ObjectParameters:
         In z-stacks, a cut smaller than this share of the object's largest is not
         labelled.
     generosity : tuple of float
-        How far beyond the surface of stained objects their annotator draws, in
-        deviations of the lateral blur: at 0.7 a quarter of the light is left there.
-    axial_generosity : tuple of float
-        The same along z, in planes, in deviations of the axial blur: some follow an
-        object as long as anything is seen of it.
+        How far beyond the surface of stained objects their annotator draws in a
+        z-stack, in deviations of the lateral blur: at 0.7 a quarter of the light is
+        left there. Along z it is a part of that, since what fades is left out sooner.
     """
 
     diameter: Range = (7.0, 128.0)
@@ -78,9 +76,8 @@ class ObjectParameters:
     touching: Range = (0.0, 0.7)
     roughness: Range = (0.02, 0.16)
     brightness_spread: Range = (0.1, 0.6)
-    least_cut: Range = (0.003, 0.08)
+    least_cut: Range = (0.005, 0.12)
     generosity: Range = (0.0, 1.0)
-    axial_generosity: Range = (0.0, 2.5)
 
     def __post_init__(self) -> None:
         check_bounds(self, 3.0, math.inf, "diameter")
@@ -91,7 +88,7 @@ class ObjectParameters:
         check_bounds(self, 0.0, 0.4, "roughness")
         check_bounds(self, 0.0, 2.0, "brightness_spread")
         check_bounds(self, 0.0, 0.9, "least_cut")
-        check_bounds(self, 0.0, 3.0, "generosity", "axial_generosity")
+        check_bounds(self, 0.0, 3.0, "generosity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +140,6 @@ class OpticsParameters:
     axial_blur : tuple of float
         Deviation of the axial point spread as a share of the planes that an object
         spans.
-    axial_tail : tuple of float
-        Share of the light that spreads two and a half times as far along z: point
-        spreads have longer tails than Gaussians, above all deep in tissue.
     haze : tuple of float
         Share of the light that is far out of focus (wide-field), 0 to 1.
     haze_share : float
@@ -170,8 +164,7 @@ class OpticsParameters:
     """
 
     blur: Range = (0.4, 2.2)
-    axial_blur: Range = (0.02, 0.34)
-    axial_tail: Range = (0.0, 0.5)
+    axial_blur: Range = (0.02, 0.28)
     haze: Range = (0.1, 0.7)
     haze_share: float = 0.5
     upscaled_share: float = 0.45
@@ -185,7 +178,7 @@ class OpticsParameters:
 
     def __post_init__(self) -> None:
         check_bounds(self, 0.05, 20.0, "blur")
-        check_bounds(self, 0.0, 1.0, "axial_blur", "axial_tail")
+        check_bounds(self, 0.0, 1.0, "axial_blur")
         check_bounds(self, 0.0, 1.0, "haze")
         check_bounds(self, 1.0, 32.0, "upscale")
         check_bounds(self, 0.0, 1.0, "uneven_light")
