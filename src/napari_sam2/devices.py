@@ -98,6 +98,5 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
 
 def _emulates_bfloat16() -> bool:
     """Return whether the CPU is known to lack instructions for bfloat16."""
-    if not torch.backends.mkldnn.is_available():
-        return False
-    return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return supported is not None and not supported()
