@@ -51,24 +51,29 @@ def dock(qtbot):
     return dock
 
 
+def has_loaded(controller):
+    return any(call[0] == "load_model" for call in controller.calls)
+
+
 @pytest.fixture
-def widget(dock, viewer, controller):
+def widget(qtbot, dock, viewer, controller):
     widget = Sam2Widget(viewer, controller)
     dock.setWidget(widget)
     dock.show()
-    QApplication.processEvents()
+    # By a timer; later, it could fall between what a test does and what it looks at.
+    qtbot.waitUntil(lambda: has_loaded(controller))
     yield widget
     widget.setParent(None)
 
 
 @pytest.fixture
-def window(make_napari_viewer, controller):
+def window(qtbot, make_napari_viewer, controller):
     """A real window with the widget: viewer and widget."""
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1366, 768)
     widget = Sam2Widget(viewer, controller)
     viewer.window.add_dock_widget(widget, name=TITLE)
-    QApplication.processEvents()
+    qtbot.waitUntil(lambda: has_loaded(controller))
     return viewer, widget
 
 
@@ -83,8 +88,8 @@ def canvas(viewer):
     return native
 
 
-def test_the_model_is_loaded_once_the_window_is_up(qtbot, widget, controller):
-    qtbot.waitUntil(lambda: any(c[0] == "load_model" for c in controller.calls))
+def test_the_model_is_loaded_once_the_window_is_up(widget, controller):
+    assert [call[0] for call in controller.calls].count("load_model") == 1
     assert controller.model.stage == ModelStage.READY
 
 
