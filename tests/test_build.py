@@ -316,6 +316,9 @@ def test_precision() -> None:
         choose_precision("float16", cpu)
     with pytest.raises(ConfigError, match="give 'auto', 'float32'"):
         choose_precision("double", cpu)
+    model = micro(precision="bfloat16")
+    assert model.precision == torch.bfloat16
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize("native", [True, False])
@@ -328,9 +331,6 @@ def test_emulated_bfloat16_is_told_of(
     caplog.clear()
     choose_precision("auto", torch.device("cpu"))
     assert not caplog.text
-    model = micro(precision="bfloat16")
-    assert model.precision == torch.bfloat16
-    assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
 @pytest.mark.gpu

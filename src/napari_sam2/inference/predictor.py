@@ -252,7 +252,7 @@ class VideoPredictor:
             contrast = estimate_contrast(source, limits=contrast)
         height, width = source.frame_shape
         view = View.whole((height, width), self.model.image_size)
-        shown = [source[number] for number in self._shown(0, 1)]
+        shown = [source[0]] * len(self._shown(0, 1))
         (features,) = self._encode(shown, contrast, [view], (height, width))
         return ImagePredictor(
             self.model, features, (height, width), self.options.stability()
@@ -265,7 +265,7 @@ class VideoPredictor:
     def tracker(self, session: Session) -> FrameTracker:
         """Return what tracks frames of a session, one at a time."""
         read = session.frames.__getitem__
-        if self._sees_neighbours:
+        if self.model.sees_neighbours:
             read = lru_cache(2)(read)  # of three frames, two are those of the next
 
         def encode(frame: int, views: Sequence[View]) -> list[ImageFeatures]:
@@ -276,13 +276,9 @@ class VideoPredictor:
 
     def _shown(self, frame: int, num_frames: int) -> list[int]:
         """Return which frames the network sees at once; the ends beside themselves."""
-        if not self._sees_neighbours:
+        if not self.model.sees_neighbours:
             return [frame]
         return [max(frame - 1, 0), frame, min(frame + 1, num_frames - 1)]
-
-    @property
-    def _sees_neighbours(self) -> bool:
-        return self.model.predictor_options.get("colours") == "neighbours"
 
     @torch.no_grad()
     def _encode(

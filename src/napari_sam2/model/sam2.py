@@ -251,6 +251,11 @@ class Sam2(nn.Module):
         """Side in pixels of low-resolution mask logits."""
         return self.sam_prompt_encoder.mask_input_size[0]
 
+    @property
+    def sees_neighbours(self) -> bool:
+        """Whether the input's colours are the frames before, of, and after."""
+        return self.predictor_options.get("colours") == "neighbours"
+
     def autocast(self) -> torch.autocast:
         """Return the context that computes in `precision`."""
         reduced = self.precision != torch.float32

@@ -251,7 +251,7 @@ class StageRun:
         self, stage: StageParameters, stream: int, source: ClipSource | None
     ) -> StepSamples:
         """Return what the network is shown, in the colours that it sees."""
-        neighbours = self.model.predictor_options.get("colours") == "neighbours"
+        neighbours = self.model.sees_neighbours
         return StepSamples(
             self.parameters, stage, stream, source, neighbours=neighbours
         )
