@@ -64,6 +64,16 @@ def test_grey_is_the_mean_of_the_colours(dtype: str, shape: tuple[int, ...]) -> 
     np.testing.assert_allclose(grey, colours.mean(axis=-1), atol=1e-6)
 
 
+def test_a_filled_up_channel_is_no_part_of_the_grey() -> None:
+    frame = np.full((4, 5, 3), 10.0, np.float32)
+    frame[..., 2] = 0
+    contrast = Contrast(((0, 10), (0, 20)))
+    assert np.all(contrast.apply_grey(frame) == np.float32(0.75))
+    assert np.array_equal(
+        contrast.apply_grey(frame[..., :2]), contrast.apply_grey(frame)
+    )
+
+
 def test_apply_special_values() -> None:
     frame = np.array([[np.nan, -np.inf, np.inf, 5.0]], np.float32)
     assert Contrast((0, 10)).apply(frame)[0, :, 0].tolist() == [0, 0, 1, 0.5]

@@ -33,6 +33,10 @@ def test_stacks_are_known_without_being_kept(tmp_path):
     assert np.array_equal(truth[2], labels[2])
 
 
+def drawn(clips):
+    return clips.draw(np.random.default_rng(0), 0, STAGE, AugmentParameters())
+
+
 def broken(folder):
     images, labels = scene(9)
     write_pair(folder, "shape", images, labels[:5])
@@ -84,10 +88,12 @@ def test_channels_are_chosen(tmp_path):
     (stack,) = open_annotated(folder, reading=Reading(channels=(1,)))
     assert np.array_equal(stack.open()[0][3], images[3])
     (both,) = open_annotated(folder)
-    clip = StackClips([both], WHOLE).draw(
-        np.random.default_rng(0), 0, STAGE, AugmentParameters()
-    )
+    clip = drawn(StackClips([both], WHOLE))
     assert clip.frames.shape == (4, 3, 64, 64)
+    # The third colour of the network's input, black here, has no part in the grey.
+    grey = drawn(pickle.loads(pickle.dumps(StackClips([both], WHOLE, grey=True))))
+    assert grey.frames.shape == (4, 1, 64, 64)
+    assert np.allclose(grey.frames[:, 0], clip.frames[:, :2].mean(axis=1), atol=1e-6)
 
 
 @pytest.mark.parametrize(

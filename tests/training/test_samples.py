@@ -51,7 +51,7 @@ def test_frames_with_their_neighbours(kind, request):
 
 
 def test_labels_stay_with_the_middle_colour():
-    frames = np.arange(5, dtype=np.float32)[:, None, None, None] * np.ones((1, 3, 4, 4))
+    frames = np.arange(5, dtype=np.float32)[:, None, None, None] * np.ones((1, 1, 4, 4))
     frames = frames.astype(np.float32)
     labels = np.arange(5)[:, None, None] * np.ones((1, 4, 4), np.int64)
     inner = with_neighbours(DrawnClip(frames, labels), whole=False)

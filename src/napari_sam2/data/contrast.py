@@ -97,7 +97,8 @@ class Contrast:
         Returns
         -------
         ndarray
-            (H, W) float32 in 0..1, the mean of the colours.
+            (H, W) float32 in 0..1, the mean of the colours: those that have limits,
+            where each has its own.
 
         Raises
         ------
@@ -108,8 +109,10 @@ class Contrast:
             grey = np.empty(frame.shape, np.float32)
             _rescale(frame, self.limits[0], grey)
             return grey
-        colours = self.apply(frame)[..., : frame.shape[-1]]
-        mean: np.ndarray[Any, Any] = colours.mean(axis=-1)
+        real = frame.shape[-1]  # of a composite's three, the last may be filling
+        if len(self.limits) > 1:
+            real = min(real, len(self.limits))
+        mean: np.ndarray[Any, Any] = self.apply(frame)[..., :real].mean(axis=-1)
         return mean
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -187,6 +188,7 @@ def finetune(
     crops = CropParameters()
     if model.predictor_options.get("view") == "object":
         crops = replace(crops, around_share=_AROUND_SHARE)
+    clips = partial(StackClips, knobs=crops, grey=model.sees_neighbours)
     before: tuple[StackScores, ...] = ()
     if resume and (out / SCORES).is_file():
         before = read_scores(out / SCORES)
@@ -195,8 +197,8 @@ def finetune(
         out.mkdir(parents=True, exist_ok=True)
         write_scores(out / SCORES, before, ())
     del model
-    shown: ClipSource = StackClips(split.shown, crops)
-    held_out = StackClips(split.held_out, crops) if split.held_out else shown
+    shown: ClipSource = clips(split.shown)
+    held_out = clips(split.held_out) if split.held_out else shown
     share = _synthetic_share(settings, parameters)
     if share:
         shown = MixedClips(shown, SyntheticClips(parameters.synthetic), share)

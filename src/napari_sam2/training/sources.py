@@ -113,12 +113,12 @@ class MixedClips:
 
 
 def with_neighbours(clip: DrawnClip, *, whole: bool) -> DrawnClip:
-    """Return a clip whose colours are the frames before, of, and after, in grey.
+    """Return a grey clip whose colours are now the frames before, of, and after.
 
     A `whole` stack keeps its frames, the first and last ones beside themselves; of
     others these are left out.
     """
-    grey = clip.frames.mean(axis=1)
+    grey = clip.frames[:, 0]
     labels = clip.labels
     if whole:
         grey = np.concatenate([grey[:1], grey, grey[-1:]])

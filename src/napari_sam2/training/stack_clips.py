@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,23 +74,30 @@ class StackClips:
         One or more.
     knobs : CropParameters, optional
         The defaults if None.
+    grey : bool
+        Show frames in colours as their mean, as a network that sees neighbours does.
     """
 
     def __init__(
-        self, stacks: Sequence[AnnotatedStack], knobs: CropParameters | None = None
+        self,
+        stacks: Sequence[AnnotatedStack],
+        knobs: CropParameters | None = None,
+        *,
+        grey: bool = False,
     ) -> None:
         self.stacks = tuple(stacks)
         self.knobs = knobs or CropParameters()
+        self.grey = grey
         self._opened: dict[int, tuple[StackFrames, LabelStack]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave opened files behind on the way to another process."""
-        return StackClips, (self.stacks, self.knobs)
+        return partial(StackClips, grey=self.grey), (self.stacks, self.knobs)
 
     def __repr__(self) -> str:
         """Return what decides which clips are drawn."""
         ids = [stack.ids for stack in self.stacks]
-        return f"StackClips({self.stacks}, {ids}, {self.knobs})"
+        return f"StackClips({self.stacks}, {ids}, {self.knobs}, grey={self.grey})"
 
     def draw(
         self,
@@ -134,9 +142,10 @@ class StackClips:
         images = []
         for frame in frames:
             pixels = source[int(frame)][window]
-            colours = contrast.apply(pixels)  # (h, w, 3)
-            shown = colours[..., :1] if pixels.ndim == 2 else colours
-            images.append(shown.transpose(2, 0, 1))
+            if self.grey or pixels.ndim == 2:
+                images.append(contrast.apply_grey(pixels)[None])
+            else:
+                images.append(contrast.apply(pixels).transpose(2, 0, 1))
         labels = [truth[int(frame)][window] for frame in frames]
         return np.stack(images), np.stack(labels)
 
