@@ -251,7 +251,7 @@ def finetune_parameters(
         learning_rate=rate,
         frame_rate=0.5 if longest > 1 else 1.0,
         warmup=min(50, settings.steps // 10),
-        area_weight=(0.5, 0.5),
+        area_weight=(1.0, 1.0),
         correction_share=(0.5, 0.5),
         corrections=(1, 2),
     )

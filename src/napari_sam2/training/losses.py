@@ -50,7 +50,9 @@ def balanced_cross_entropy(
         0: the mean over the object plus the mean over the background. 1: the
         background's sum is divided by the object's area instead, so that pixels
         count alike on both sides of an outline. Between: the geometric mean of both
-        divisors, weighted so.
+        divisors, weighted so. Below 1 a pixel is better counted to the object at a
+        probability under one half, far under where the object is small: easier to
+        begin with, but masks come out too large where outlines are uncertain.
 
     Returns
     -------

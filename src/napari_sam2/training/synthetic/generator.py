@@ -25,9 +25,7 @@ _REACH = 2.0
 _MOST_PAD = 12
 # Deviation of the axial blur of sectioned planes, planes: their thickness.
 _SECTION = (0.0, 0.4)
-# How far annotators draw beyond a surface: along z over what the blur there would be
-# worth, and at most, in diameters.
-_LESS_AXIALLY = 0.4
+# How far annotators draw beyond a surface at most, in diameters.
 _MOST_GENEROUS = 0.12
 _ATTEMPTS = 20
 _LEAST_AREA = 6
@@ -159,7 +157,7 @@ class ClipGenerator:
             labels = enlarged(
                 labels,
                 pixels=min(beyond * spread.lateral, _MOST_GENEROUS * scene.diameter),
-                planes=_LESS_AXIALLY * beyond * spread.axial if kind == "z" else 0.0,
+                planes=beyond * spread.axial if kind == "z" else 0.0,
             )
         labels = annotate(
             labels,

@@ -64,9 +64,9 @@ class ObjectParameters:
         In z-stacks, a cut smaller than this share of the object's largest is not
         labelled.
     generosity : tuple of float
-        How far beyond the surface of stained objects their annotator draws in a
-        z-stack, in deviations of the lateral blur: at 0.7 a quarter of the light is
-        left there. Along z it is a part of that, since what fades is left out sooner.
+        How far beyond the surface of stained objects their annotator draws, in
+        deviations of the blur, that of the plane and that along z: at 0.7 a quarter of
+        the light is left there.
     """
 
     diameter: Range = (7.0, 128.0)
