@@ -75,13 +75,9 @@ class Contrast:
                 " three channels."
             )
         colours = planes.shape[2]
-        if colours > 1 and len(self.limits) == 1:
-            limits = self.limits * colours
-        else:
-            limits = self.limits
         scaled = np.zeros((*planes.shape[:2], _COLOURS), np.float32)
-        for colour in range(min(colours, len(limits))):
-            _rescale(planes[..., colour], limits[colour], scaled[..., colour])
+        for colour, limits in enumerate(self._limits_of(colours)):
+            _rescale(planes[..., colour], limits, scaled[..., colour])
         if colours == 1:
             scaled[..., 1:] = scaled[..., :1]
         return scaled
@@ -109,11 +105,15 @@ class Contrast:
             grey = np.empty(frame.shape, np.float32)
             _rescale(frame, self.limits[0], grey)
             return grey
-        real = frame.shape[-1]  # of a composite's three, the last may be filling
-        if len(self.limits) > 1:
-            real = min(real, len(self.limits))
+        # Of a composite's three colours, the last may be filling.
+        real = len(self._limits_of(frame.shape[-1]))
         mean: np.ndarray[Any, Any] = self.apply(frame)[..., :real].mean(axis=-1)
         return mean
+
+    def _limits_of(self, colours: int) -> tuple[Limits, ...]:
+        """Return the limits of each colour of a frame that has any."""
+        limits = self.limits * colours if len(self.limits) == 1 else self.limits
+        return limits[:colours]
 
 
 def estimate_contrast(

@@ -118,7 +118,7 @@ def with_neighbours(clip: DrawnClip, *, whole: bool) -> DrawnClip:
     A `whole` stack keeps its frames, the first and last ones beside themselves; of
     others these are left out.
     """
-    grey = clip.frames[:, 0]
+    grey = clip.frames.squeeze(axis=1)  # refuses colours
     labels = clip.labels
     if whole:
         grey = np.concatenate([grey[:1], grey, grey[-1:]])

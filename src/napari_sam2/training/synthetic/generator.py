@@ -25,7 +25,7 @@ _REACH = 2.0
 _MOST_PAD = 12
 # Deviation of the axial blur of sectioned planes, planes: their thickness.
 _SECTION = (0.0, 0.4)
-# How far annotators draw beyond a surface at most, in diameters.
+# How far annotators draw beyond an outline in the plane at most, in diameters.
 _MOST_GENEROUS = 0.12
 _ATTEMPTS = 20
 _LEAST_AREA = 6
