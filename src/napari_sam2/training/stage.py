@@ -21,6 +21,7 @@ from napari_sam2.training.checkpoint import (
 )
 from napari_sam2.training.clips import clip_step
 from napari_sam2.training.ema import averaged_copy, update_average
+from napari_sam2.training.optimizer import WeightOptimizer
 from napari_sam2.training.pictures import save_picture
 from napari_sam2.training.samples import (
     TRAINING,
@@ -29,7 +30,7 @@ from napari_sam2.training.samples import (
     StepSamples,
     step_loader,
 )
-from napari_sam2.training.schedule import between, learning_rate, parameter_groups
+from napari_sam2.training.schedule import between, learning_rate
 from napari_sam2.training.step import MEASURES, StepResult, StepRules, image_step
 
 if TYPE_CHECKING:
@@ -187,10 +188,7 @@ class StageRun:
             model.image_encoder.requires_grad_(False)
         self.model = model
         self.average = averaged_copy(model)
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(model, parameters.weight_decay, stage.frame_rate),
-            betas=(0.9, parameters.beta2),
-        )
+        self.optimizer = WeightOptimizer(model, parameters, stage.frame_rate)
         if checkpoint is not None:
             model.load_state_dict(checkpoint.model)
             self.average.load_state_dict(checkpoint.average)
@@ -261,12 +259,11 @@ class StageRun:
         began = time.perf_counter()
         inside = step - self.first
         rate = learning_rate(self.stage, inside)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["share"]
+        self.optimizer.set_rate(rate)
         chance = self._chance(number)
         torch.manual_seed(chance.initial_seed())  # for dropout
         loss, result = self.step(sample, self._rules(inside, chance), chance)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(
             self.model.parameters(), self.parameters.gradient_norm
