@@ -11,6 +11,11 @@ from napari_sam2.errors import ConfigError
 from napari_sam2.training.optimizer import WeightOptimizer
 
 
+def built(model, parameters, **settings):
+    stage = replace(parameters.stages[0], **settings)
+    return WeightOptimizer(model, parameters, stage)
+
+
 def groups(weights):
     return [group for one in weights.optimizers for group in one.param_groups]
 
@@ -19,7 +24,7 @@ def test_every_weight_is_in_one_group_and_vectors_do_not_decay(
     model, images, optimizer
 ):
     model.image_encoder.requires_grad_(False)
-    weights = WeightOptimizer(model, replace(images, optimizer=optimizer), 0.5)
+    weights = built(model, images, optimizer=optimizer, frame_rate=0.5)
     moved = [p for group in groups(weights) for p in group["params"]]
     learned = [p for p in model.parameters() if p.requires_grad]
     assert len(moved) == len(learned)
@@ -31,7 +36,7 @@ def test_every_weight_is_in_one_group_and_vectors_do_not_decay(
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch before 2.9")
 def test_muon_moves_the_matrices_of_hidden_layers(model, images):
-    weights = WeightOptimizer(model, replace(images, optimizer="muon"), 1.0)
+    weights = built(model, images, optimizer="muon")
     muon = next(one for one in weights.optimizers if type(one).__name__ == "Muon")
     moved = {id(p) for group in muon.param_groups for p in group["params"]}
     layer = model.memory_attention.layers[0]
@@ -49,7 +54,7 @@ def test_muon_moves_the_matrices_of_hidden_layers(model, images):
 def test_parts_that_see_single_frames_have_a_share_of_the_rate(
     model, images, optimizer
 ):
-    weights = WeightOptimizer(model, replace(images, optimizer=optimizer), 0.25)
+    weights = built(model, images, optimizer=optimizer, frame_rate=0.25)
     weights.set_rate(0.01)
     rates = {id(p): group["lr"] for group in groups(weights) for p in group["params"]}
     for part, rate in ((model.image_encoder, 0.0025), (model.memory_attention, 0.01)):
@@ -57,7 +62,6 @@ def test_parts_that_see_single_frames_have_a_share_of_the_rate(
 
 
 def test_weights_move_and_go_on_as_before_from_a_state(model, images, optimizer):
-    parameters = replace(images, optimizer=optimizer)
     layer = model.memory_attention.layers[0].linear1
     chance = torch.Generator().manual_seed(0)
     gradients = [
@@ -73,7 +77,7 @@ def test_weights_move_and_go_on_as_before_from_a_state(model, images, optimizer)
                 parameter.grad = gradient.clone()
             weights.step()
 
-    weights = WeightOptimizer(model, parameters, 1.0)
+    weights = built(model, images, optimizer=optimizer)
     start = layer.weight.detach().clone()
     learn(weights, gradients[:2])
     moved = (layer.weight - start).std().item()
@@ -84,7 +88,7 @@ def test_weights_move_and_go_on_as_before_from_a_state(model, images, optimizer)
     through = layer.weight.detach().clone()
 
     model.load_state_dict(model_state)
-    again = WeightOptimizer(model, parameters, 1.0)
+    again = built(model, images, optimizer=optimizer)
     again.load_state_dict(state)
     learn(again, gradients[2:])
     assert torch.equal(layer.weight, through)
@@ -93,4 +97,4 @@ def test_weights_move_and_go_on_as_before_from_a_state(model, images, optimizer)
 def test_a_torch_without_muon_is_told_so(model, images, monkeypatch):
     monkeypatch.delattr(torch.optim, "Muon", raising=False)
     with pytest.raises(ConfigError, match=r"2\.9"):
-        WeightOptimizer(model, replace(images, optimizer="muon"), 1.0)
+        built(model, images, optimizer="muon")

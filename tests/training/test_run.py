@@ -71,7 +71,8 @@ def test_a_run_exports_weights_that_load(tmp_path, config):
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, optimizer):
-    config = write(tmp_path / "run.yaml", optimizer=optimizer)
+    stages = [stage | {"optimizer": optimizer} for stage in STAGES]
+    config = write(tmp_path / "run.yaml", stages=stages)
     whole = train(config, out=tmp_path / "whole", device="cpu")
     out = tmp_path / "killed"
     line = [sys.executable, "-m", "napari_sam2", "train", str(config), "--out"]

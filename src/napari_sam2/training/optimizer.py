@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from napari_sam2.model.sam2 import Sam2
-    from napari_sam2.training.settings import TrainingParameters
+    from napari_sam2.training.settings import StageParameters, TrainingParameters
 
 _FRAME_PARTS = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.")
 # Matrices with fewer rows or columns are heads; Muon is for hidden layers.
@@ -24,7 +24,7 @@ _LEAST_SIDE = 16
 
 
 class WeightOptimizer:
-    """The optimisers of a run as one.
+    """The optimisers of a stage as one.
 
     Vectors (biases, norms) do not decay. With Muon (arXiv 2502.16982: steps are scaled
     to be as long as AdamW's, so that one rate is right for both) the matrices of linear
@@ -35,9 +35,10 @@ class WeightOptimizer:
     model : Sam2
         Whose weights move, all that are not frozen.
     parameters : TrainingParameters
-        Which optimiser, and its decays.
-    frame_rate : float
-        Share of the rate for the parts that see single frames.
+        The run: decays.
+    stage : StageParameters
+        Which optimiser, and at what share of the rate the parts move that see single
+        frames.
 
     Raises
     ------
@@ -46,10 +47,10 @@ class WeightOptimizer:
     """
 
     def __init__(
-        self, model: Sam2, parameters: TrainingParameters, frame_rate: float
+        self, model: Sam2, parameters: TrainingParameters, stage: StageParameters
     ) -> None:
         by_muon = set()
-        if parameters.optimizer == "muon":
+        if stage.optimizer == "muon":
             if not hasattr(torch.optim, "Muon"):
                 raise ConfigError(
                     f"optimizer: muon needs torch 2.9 or newer; this is "
@@ -58,7 +59,7 @@ class WeightOptimizer:
             by_muon = _hidden_matrices(model)
         muon, adamw = [], []
         decay = parameters.weight_decay
-        for share, of_frames in ((frame_rate, True), (1.0, False)):
+        for share, of_frames in ((stage.frame_rate, True), (1.0, False)):
             chosen = {
                 name: parameter
                 for name, parameter in model.named_parameters()

@@ -73,6 +73,10 @@ class StageParameters:
         Images, or clips, in a step.
     objects : int
         Objects prompted in each of them.
+    optimizer : {"adamw", "muon"}
+        "muon": Muon for the matrices of hidden layers, AdamW for all else; needs torch
+        2.9. A trained network that learns on loses less at first. Costs more per step:
+        15 % for the small network on a CPU.
     learning_rate : float
         Highest rate of the optimiser; cosine to `final_rate` of it.
     final_rate : float
@@ -108,6 +112,7 @@ class StageParameters:
     frames: int = 1
     images: int = 6
     objects: int = 8
+    optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 4e-4
     final_rate: float = 0.05
     frame_rate: float = 1.0
@@ -260,10 +265,6 @@ class TrainingParameters:
         Of the network and of all that is shown to it.
     workers : int
         Processes that draw clips; 0: none beside the training.
-    optimizer : {"adamw", "muon"}
-        "muon": Muon for the matrices of hidden layers, AdamW for all else; needs torch
-        2.9. A trained network that learns on loses less at first. Costs more per step:
-        15 % for the small network on a CPU.
     weight_decay, beta2 : float
         The decay of matrices, and the second moment's in AdamW.
     gradient_norm : float
@@ -288,7 +289,6 @@ class TrainingParameters:
     freeze_encoder: bool = False
     seed: int = 0
     workers: int = 1
-    optimizer: Literal["adamw", "muon"] = "adamw"
     weight_decay: float = 0.02
     beta2: float = 0.98
     gradient_norm: float = 1.0

@@ -188,7 +188,7 @@ class StageRun:
             model.image_encoder.requires_grad_(False)
         self.model = model
         self.average = averaged_copy(model)
-        self.optimizer = WeightOptimizer(model, parameters, stage.frame_rate)
+        self.optimizer = WeightOptimizer(model, parameters, stage)
         if checkpoint is not None:
             model.load_state_dict(checkpoint.model)
             self.average.load_state_dict(checkpoint.average)
