@@ -5,6 +5,7 @@ Shapes: ``T`` frames, ``C`` clips, ``O`` objects of each, ``B`` = C O, ``S`` inp
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -220,8 +221,14 @@ def step_loader(
         sampler=numbers,
         num_workers=workers,
         prefetch_factor=8 if workers else None,
+        worker_init_fn=_leave_interrupts if workers else None,
         multiprocessing_context="spawn" if workers else None,
     )
+
+
+def _leave_interrupts(_worker: int) -> None:
+    """Leave Ctrl-C, which a terminal sends to all processes, to the one that trains."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def turn(
