@@ -130,6 +130,28 @@ def test_a_stop_leaves_readable_labels(
     assert not read_labels(path)[3].any()
 
 
+@pytest.mark.parametrize("note", ["", '{"version": 99}'])
+@pytest.mark.parametrize("partial", [True, False])
+def test_a_note_that_cannot_be_read_loses_no_frames(tmp_path, note, partial) -> None:
+    path = tmp_path / "labels.tif"
+    writer = LabelWriter.open(path, shape=SHAPE, max_id=9)
+    writer.write(3, painted(3))
+    writer.close(complete=False)
+    if partial:
+        path.rename(tmp_path / "labels.partial.tif")
+    before = names(tmp_path)
+    (tmp_path / "labels.tif.resume.json").write_text(note)
+    for resume in (True, False):
+        with pytest.raises(ImageError, match=r"labels\.tif\.resume\.json"):
+            LabelWriter.open(path, shape=SHAPE, max_id=9, resume=resume)
+    assert names(tmp_path) == before
+    (left,) = tmp_path.glob("*.tif")
+    np.testing.assert_array_equal(read_labels(left)[3], painted(3))
+    with LabelWriter.open(path, shape=SHAPE, max_id=9, overwrite=True) as writer:
+        assert not writer.written
+    assert names(tmp_path) == ["labels.tif"]
+
+
 @ON_POSIX
 @pytest.mark.parametrize("name", ["labels.tif", "labels.zarr"])
 def test_a_killed_run_can_be_resumed(tmp_path: Path, name: str) -> None:

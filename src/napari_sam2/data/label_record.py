@@ -111,16 +111,26 @@ class LabelRecord:
             "written": _as_spans(self.written),
         }
         temporary = path.with_name(path.name + ".partial")
-        temporary.write_text(json.dumps(content), encoding="ascii")
+        with temporary.open("w", encoding="ascii") as file:
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
 
     @classmethod
     def load(cls, path: Path) -> LabelRecord | None:
-        """Read a note; None if there is none that can be read."""
+        """Read a note; None if there is none.
+
+        Raises
+        ------
+        ImageError
+            If it cannot be read.
+        """
         try:
             content = json.loads(path.read_text(encoding="ascii"))
-            if content["version"] != _VERSION:
-                return None
+            version = content["version"]
+            if version != _VERSION:
+                raise ValueError(f"it is of version {version}, not {_VERSION}")
             spans = [(int(first), int(last)) for first, last in content["written"]]
             return cls(
                 file=str(content["file"]),
@@ -131,8 +141,14 @@ class LabelRecord:
                     frame for first, last in spans for frame in range(first, last + 1)
                 ),
             )
-        except (OSError, ValueError, LookupError, TypeError):
+        except FileNotFoundError:
             return None
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise ImageError(
+                f"{path}, which notes how far the labels beside it have come, cannot "
+                f"be read ({error}). Mend it to go on with them, replace them by "
+                "overwrite, or choose another name."
+            ) from error
 
 
 def check_same_stack(record: LabelRecord, layout: LabelLayout, path: Path) -> None:

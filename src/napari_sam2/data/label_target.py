@@ -86,11 +86,16 @@ class LabelTarget:
         ------
         ImageError
             If it exists and may neither be resumed nor replaced, belongs to another
-            image, or does not fit on the disk.
+            image, has a note that cannot be read, or does not fit on the disk.
         OSError
             If its folder cannot be written.
         """
-        record = LabelRecord.load(self.record)
+        try:
+            record = LabelRecord.load(self.record)
+        except ImageError:
+            if not overwrite:
+                raise
+            record = None
         in_place = record is not None and record.file == self.final.name
         if self.partial.exists():
             unfinished: Path | None = self.partial
