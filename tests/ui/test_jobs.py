@@ -137,17 +137,16 @@ def test_a_worker_takes_what_comes_while_it_works(qtbot):
     assert [x for x in said if isinstance(x, int)] == list(range(30))
 
 
-def test_a_defect_in_a_worker_is_shown_and_the_lane_goes_on(qtbot):
+@pytest.mark.parametrize("defect", [ZeroDivisionError, RuntimeError])
+def test_a_defect_in_a_worker_is_shown_and_the_lane_goes_on(qtbot, defect):
     said = []
     lane = WorkerLane()
     with qtbot.capture_exceptions() as shown:
-        lane.submit(
-            note(said, "a", ZeroDivisionError("x"), abandoned=lambda: said.append("x"))
-        )
+        lane.submit(note(said, "a", defect("x"), abandoned=lambda: said.append("x")))
         lane.submit(note(said, "b"))
         qtbot.waitUntil(lambda: "b" in said, timeout=10_000)
     assert said == ["a goes", "x", "b goes", "b"]
-    assert [kind for kind, *_ in shown] == [ZeroDivisionError]
+    assert [kind for kind, *_ in shown] == [defect]
 
 
 def test_a_closed_worker_lane_tells_nobody(qtbot):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_sam2.inference.prompt import Prompt
     from napari_sam2.inference.schedule import Direction
     from napari_sam2.inference.session import Session
+    from napari_sam2.ui.drawn import CroppedMask
 
 
 class Predictor(Protocol):
@@ -255,21 +256,31 @@ class Engine:
         self._session.unapprove(frames, known)
         return self._answer([], known)
 
-    def import_labels(
+    def take_masks(
         self,
         revision: int,
         frame: int,
-        labels: NDArray[np.integer],
-        object_ids: Iterable[int],
+        masks: Mapping[int, CroppedMask],
+        *,
+        approve: bool,
     ) -> Answer:
-        """Take labels ``(H, W)`` of objects as approved results."""
+        """Take masks of objects, by id, that an earlier session had on a frame.
+
+        To approve them, also where the frame is prompted; if not, as what the next
+        prompt refines.
+        """
         self._note(revision)
         session = self._session
-        for object_id in object_ids:
+        for object_id, mask in masks.items():
             if not session.has_object(object_id):
                 session.add_track(session.new_track(object_id))
-        session.import_labels(frame, labels, object_ids)
-        return self._answer([frame], object_ids)
+            track, whole = session.track(object_id), mask.whole()
+            if approve and frame in track.prompts:
+                track.approve(frame, whole)
+                continue
+            labels = np.where(whole, object_id, 0)
+            session.import_labels(frame, labels, object_id, approve=approve)
+        return self._answer([frame], masks)
 
     def frame(self, frame: int) -> Answer:
         """Return a frame as it is."""
@@ -420,8 +431,6 @@ def in_plain_words() -> Iterator[None]:
     ConfigError
         If there is not enough memory.
     """
-    import torch
-
     try:
         yield
     except OSError as error:
@@ -429,16 +438,31 @@ def in_plain_words() -> Iterator[None]:
             f"The image cannot be read ({error or type(error).__name__}). Check that "
             "its file is still there."
         ) from error
-    except torch.OutOfMemoryError as error:
-        raise ConfigError(
+    except (MemoryError, RuntimeError) as error:
+        sentence = about_memory(error)
+        if not sentence:
+            raise
+        raise ConfigError(sentence) from error
+
+
+def about_memory(error: Exception) -> str:
+    """Return what to do about an error if it says that memory is full, else nothing."""
+    import torch
+
+    text = str(error).lower()
+    if isinstance(error, torch.OutOfMemoryError) or "out of memory" in text:
+        return (
             "The memory of the graphics card is full: choose a smaller model or the "
             "device cpu, or close what else uses it."
-        ) from error
-    except MemoryError as error:
-        raise ConfigError(
+        )
+    # What torch's allocators for processors raise has no type of its own.
+    words = ("allocate memory", "not enough memory")
+    if isinstance(error, MemoryError) or any(word in text for word in words):
+        return (
             "There is not enough memory: choose a smaller model, or close other "
             "programs."
-        ) from error
+        )
+    return ""
 
 
 def _areas(

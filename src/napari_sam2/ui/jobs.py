@@ -9,6 +9,7 @@ import time
 import weakref
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_sam2.errors import Sam2Error
@@ -215,7 +216,6 @@ class WorkerLane:
         worker = create_worker(self._work)
         self._worker = worker
         worker.yielded.connect(self._answer)
-        worker.errored.connect(self._give_up)
         worker.finished.connect(self._finished)
         worker.start()
 
@@ -233,9 +233,17 @@ class WorkerLane:
         try:
             while not self._closed and (task := self._waiting.take()) is not None:
                 self._running = task
-                yield task.run(self._report)
+                yield self._attempt(task)
         finally:
             self._idle.set()
+
+    def _attempt(self, task: Job | Iteration) -> Answer:
+        """Run a task; a defect becomes an answer too, and the lane goes on."""
+        try:
+            return task.run(self._report)
+        # superqt keeps a RuntimeError to itself, and the lane would stand still.
+        except Exception as error:  # noqa: BLE001
+            return partial(_fail, task, error)
 
     def _report(self, value: Any) -> None:
         """Hand a value of the running job to the GUI thread."""
@@ -248,10 +256,6 @@ class WorkerLane:
     def _answer(self, answer: Answer) -> None:
         if not self._closed:
             answer()
-
-    def _give_up(self, _error: Exception) -> None:
-        if self._running is not None and not self._closed:
-            self._running.give_up()
 
     def _finished(self) -> None:
         """Start anew if something came while the worker was ending."""
@@ -338,6 +342,12 @@ def _await(idle: threading.Event) -> None:
     if not idle.is_set():
         idle.wait(_PATIENCE)
         time.sleep(0.05)
+
+
+def _fail(task: Job | Iteration, error: Exception) -> None:
+    """Tell that a task ended by a defect, and let napari show it."""
+    task.give_up()
+    raise error
 
 
 def _nothing() -> None:

@@ -18,6 +18,7 @@ from napari_sam2.checkpoints import (
     registered_models,
 )
 from napari_sam2.errors import CheckpointError, ConfigError, Sam2Error
+from napari_sam2.ui.engine import about_memory
 from napari_sam2.ui.jobs import Job
 from napari_sam2.ui.records import (
     Message,
@@ -82,11 +83,11 @@ def make_predictor(
             overrides=request.overrides,
             progress=progress,
         )
-    except MemoryError as error:
-        raise ConfigError(
-            f"There is not enough memory for {_name(request)}: choose a smaller model, "
-            "or close what else uses it."
-        ) from error
+    except (MemoryError, RuntimeError) as error:
+        sentence = about_memory(error)
+        if not sentence:
+            raise
+        raise ConfigError(sentence) from error
     except OSError as error:
         raise CheckpointError(
             f"{_name(request)} cannot be loaded: {error.strerror or error}."
