@@ -172,7 +172,11 @@ class Desk:
         self.lane = InlineLane(automatic=automatic)
         self.predictor: Any = None
         self.controller = Controller(
-            viewer, lane=self.lane, beside=InlineLane(), make=make or self._make
+            viewer,
+            lane=self.lane,
+            beside=InlineLane(),
+            files=InlineLane(),
+            make=make or self._make,
         )
         self.said: list[str] = []
         self.controller.message.connect(lambda message: self.said.append(message.text))

@@ -8,7 +8,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import torch
-from discs import RADIUS, SIZE, Desk, DiscTracker
+from discs import RADIUS, SIZE, Desk, DiscPredictor, DiscTracker
 from napari.components import ViewerModel
 
 from napari_sam2.errors import CheckpointError
@@ -305,6 +305,18 @@ def test_undo_works_after_results_were_painted(desk):
     assert desk.controller.row(1).prompts == 1
 
 
+def test_undo_of_a_stroke_on_another_frame_takes_the_prompt_back(desk):
+    paint(desk, 2, 30, 30, 1)
+    paint(desk, 5, 30, 30, 1)
+    desk.controller.go_to(7)
+    desk.controller.labels_layer.undo()
+    assert desk.controller.row(1).prompts == 1
+    desk.controller.propagate()
+    assert desk.controller.timeline.marks[0].tolist().count(Mark.PROMPTED) == 1
+    desk.controller.labels_layer.redo()
+    assert desk.controller.row(1).prompts == 2
+
+
 @pytest.mark.parametrize("via", ["table", "layer"])
 def test_selected_label_and_selected_object_are_one(desk, via):
     click(desk, 10, 10, object_id=1)
@@ -398,6 +410,11 @@ def test_tracking_all_again_knows_how_much_it_is(manual):
         (OSError("gone"), "cannot be read"),
         (MemoryError(), "not enough memory"),
         (torch.OutOfMemoryError(), "graphics card"),
+        (RuntimeError("MPS backend out of memory"), "graphics card"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: tried 8 bytes"),
+            "not enough memory",
+        ),
     ],
 )
 def test_what_fails_on_the_way_is_told_and_what_is_done_stays(manual, reason, sentence):
@@ -420,6 +437,67 @@ def test_what_fails_on_the_way_is_told_and_what_is_done_stays(manual, reason, se
     manual.controller.propagate()
     manual.drain()
     assert manual.labelled(1) == list(range(8))
+
+
+def test_locking_on_the_way_stops_one_object_and_the_others_go_on(manual):
+    for object_id, y in ((1, 15), (2, 45)):
+        click(manual, y, 20, frame=0, object_id=object_id)
+        manual.drain()
+    manual.controller.propagate()
+    for _ in range(4):
+        manual.lane.step()
+    manual.controller.set_locked([1], True)
+    computed = manual.labelled(1)
+    assert manual.controller.activity == Activity.PROPAGATING
+    manual.drain()
+    assert manual.labelled(1) == computed != list(range(8))
+    assert manual.labelled(2) == list(range(8))
+    assert manual.controller.row(1).frames_done == len(computed)
+    manual.controller.propagate("both", (0, 7))
+    manual.lane.step()
+    manual.controller.set_locked([2], True)
+    manual.drain()
+    assert manual.controller.activity == Activity.IDLE
+
+
+def test_unlocking_shows_what_was_found_meanwhile(manual):
+    for object_id, y in ((1, 15), (2, 45)):
+        click(manual, y, 20, frame=0, object_id=object_id)
+        manual.drain()
+    track = DiscTracker.track
+
+    def locking(self, tracks, frame, *, backward):
+        track(self, tracks, frame, backward=backward)
+        if frame == 3:  # while it is computed
+            manual.controller.set_locked([1], True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DiscTracker, "track", locking)
+        manual.controller.propagate()
+        manual.drain()
+    assert manual.labelled(1) == [0, 1, 2]
+    assert manual.labelled(2) == list(range(8))
+    manual.controller.set_locked([1], False)
+    manual.drain()
+    assert manual.labelled(1) == [0, 1, 2, 3]
+
+
+def test_a_click_does_not_wait_for_all_that_is_to_be_repainted(manual):
+    for object_id, y in ((1, 15), (2, 45)):
+        click(manual, y, 20, frame=0, object_id=object_id)
+    manual.drain()
+    manual.controller.propagate()
+    manual.drain()
+    manual.controller.delete_objects([1])
+    manual.lane.step()  # the deletion
+    click(manual, 45, 20, frame=6, object_id=3)
+    for _ in range(2):
+        manual.lane.step()
+    assert manual.labelled(3) == [6]
+    assert manual.controller.activity == Activity.PREVIEW
+    manual.drain()
+    assert manual.labelled(1) == []
+    assert manual.controller.activity == Activity.IDLE
 
 
 def test_locked_objects_do_not_change(desk):
@@ -703,6 +781,131 @@ def test_another_image_and_back(desk):
     click(desk, 22, 30, frame=3)
     desk.controller.propagate()
     assert desk.centre(1, 3) == (21, 30)
+
+
+def test_approvals_of_prompted_frames_outlive_a_change_of_model(desk):
+    click(desk, 20, 30, frame=3)
+    desk.controller.propagate()
+    click(desk, 24, 30, frame=5, positive=False)
+    mask = desk.controller.labels()[5] == 1
+    desk.controller.go_to(3)
+    desk.controller.approve()
+    desk.controller.go_to(5)
+    desk.controller.approve()
+    desk.controller.load_model(ModelRequest("others"))
+    row = desk.controller.row(1)
+    assert (row.prompts, row.approved) == (2, 2)
+    np.testing.assert_array_equal(desk.controller.labels()[5] == 1, mask)
+    desk.controller.propagate()
+    np.testing.assert_array_equal(desk.controller.labels()[5] == 1, mask)
+    assert desk.controller.row(1).approved == 2
+
+
+def test_approvals_outlive_changes_that_follow_each_other_fast(manual):
+    click(manual, 20, 30, frame=3)
+    manual.drain()
+    manual.controller.propagate()
+    manual.drain()
+    manual.controller.approve(0, 6)
+    manual.drain()
+    for name in ("others", "more", "discs"):
+        manual.controller.load_model(ModelRequest(name))
+        for _ in range(4):  # the session starts, and takes over but a few frames
+            manual.lane.step()
+    manual.drain()
+    assert manual.controller.row(1).approved == 7
+    assert manual.labelled(1) == list(range(8))
+
+
+def test_a_prompt_given_while_a_session_starts_opens_an_approved_frame(manual):
+    click(manual, 20, 30, frame=3)
+    manual.drain()
+    manual.controller.approve()
+    manual.drain()
+    manual.controller.load_model(ModelRequest("others"))
+    click(manual, 40, 30, frame=3)
+    manual.drain()
+    row = manual.controller.row(1)
+    assert (row.prompts, row.approved) == (1, 0)
+    assert manual.centre(1, 3) == (30, 30)
+
+
+def test_an_object_deleted_while_a_session_starts_stays_deleted(manual):
+    for object_id, x in ((1, 10), (2, 40)):
+        click(manual, 20, x, frame=3, object_id=object_id)
+        manual.drain()
+        manual.controller.approve(3, object_ids=[object_id])
+        manual.drain()
+    manual.controller.load_model(ModelRequest("others"))
+    manual.controller.delete_objects([2])
+    manual.drain()
+    assert [row.object_id for row in manual.controller.objects] == [1]
+    assert manual.labelled(2) == []
+
+
+def test_corrections_refine_the_same_mask_in_another_session(desk, monkeypatch):
+    click(desk, 20, 30, frame=3)
+    desk.controller.propagate()
+    click(desk, 20, 30, frame=5, positive=False)
+    seen = {}
+    add_prompt = DiscPredictor.add_prompt
+
+    def spy(self, session, *, frame, object_id, prompt):
+        if session.has_object(object_id):
+            seen[frame] = session.track(object_id).result(frame)
+        return add_prompt(
+            self, session, frame=frame, object_id=object_id, prompt=prompt
+        )
+
+    monkeypatch.setattr(DiscPredictor, "add_prompt", spy)
+    shown = (desk.controller.labels()[5] == 1).sum()
+    desk.controller.load_model(ModelRequest("others"))
+    assert seen[3] is None  # a first click is answered by the new model alone
+    assert (seen[5].logits > 0).sum() == shown
+    row = desk.controller.row(1)
+    assert (row.prompts, row.approved) == (2, 0)
+
+
+def test_changes_of_a_session_that_is_gone_are_not_computed(manual, monkeypatch):
+    click(manual, 20, 30, frame=3)
+    manual.drain()
+    asked = []
+    add_prompt = DiscPredictor.add_prompt
+
+    def spy(self, session, **given):
+        asked.append(self)
+        return add_prompt(self, session, **given)
+
+    monkeypatch.setattr(DiscPredictor, "add_prompt", spy)
+    before = manual.predictor
+    for frame in range(4, 8):
+        click(manual, 20, 30, frame=frame)
+    manual.controller.load_model(ModelRequest("others"))
+    manual.drain()
+    assert before not in asked
+    assert len(asked) == 5
+
+
+def test_labels_of_a_layer_leave_prompts_of_locked_objects(desk):
+    click(desk, 20, 30, frame=3, object_id=1)
+    desk.controller.set_locked([1], True)
+    labels = np.zeros((8, SIZE, SIZE), np.uint8)
+    labels[3, 40:50, 5:15] = 1
+    labels[3, 5:15, 40:50] = 2
+    layer = desk.viewer.add_labels(labels, name="cells")
+    desk.controller.use_labels(layer)
+    assert len(desk.viewer.layers["SAM 2 points"].data) == 1
+    desk.controller.set_locked([1], False)
+    assert desk.centre(1, 3) == (20, 30)
+    assert desk.controller.row(1).prompts == 1
+    assert desk.centre(2, 3) == (9.5, 44.5)
+
+
+def test_tracking_no_object_says_so(desk):
+    click(desk, 20, 30, frame=3)
+    desk.controller.propagate("both", (0, 7), ())
+    assert "select rows" in desk.said[-1]
+    assert desk.labelled(1) == [3]
 
 
 def test_labels_of_an_earlier_model_stay_until_they_are_tracked_anew(desk):

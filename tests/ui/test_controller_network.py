@@ -26,6 +26,7 @@ def controller(micro):
         viewer,
         lane=InlineLane(),
         beside=InlineLane(),
+        files=InlineLane(),
         make=lambda request, options, progress: VideoPredictor(micro, options),
     )
     controller.set_image(viewer.add_image(SCENE.frames, rgb=True))

@@ -558,6 +558,15 @@ class TestSaving:
         ask_and_export(controller, None)
         assert len(controller.calls) == calls
 
+    @pytest.mark.parametrize(("answer", "calls"), [("No", []), ("Yes", [True])])
+    def test_what_an_export_has_left_is_replaced_after_a_question(
+        self, controller, choose, tmp_path, answer, calls
+    ):
+        (tmp_path / "cells.partial.tif").write_bytes(b"II*")
+        choose(tmp_path / "cells.tif", answer=answer)
+        ask_and_export(controller, None)
+        assert [call[2][1] for call in controller.calls] == calls
+
     def test_cancelled(self, controller, choose):
         choose("")
         ask_and_export(controller, None)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_sam2.inference.memory import MemoryBank
     from napari_sam2.inference.prompt import Prompt
     from napari_sam2.inference.results import FrameResult, ResultStore
+    from napari_sam2.model.records import View
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,6 +140,14 @@ class ObjectTrack:
         if frame in self.pending:
             return self.pending[frame].result
         return self.results.get(frame) if frame in self.results else None
+
+    def view_near(self, frame: int) -> View | None:
+        """Return the window that it was seen in nearest to `frame`; None if nowhere."""
+        frames = self.results.frames()
+        if not frames:
+            return None
+        nearest = min(frames, key=lambda other: abs(other - frame))
+        return self.results.summary(nearest).view
 
     def write(self, frame: int, result: FrameResult) -> None:
         """Keep a tracked result."""

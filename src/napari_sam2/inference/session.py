@@ -162,8 +162,10 @@ class Session:
         frame: int,
         labels: NDArray[np.integer],
         object_ids: int | Iterable[int] | None = None,
+        *,
+        approve: bool = True,
     ) -> None:
-        """Take masks made elsewhere as approved results.
+        """Take masks made elsewhere as results.
 
         Parameters
         ----------
@@ -174,6 +176,9 @@ class Session:
         object_ids : int or iterable of int, optional
             Objects of the session to take, all if absent; one without a pixel is
             taken as absent from the frame. Prompted frames stay as they are.
+        approve : bool
+            Whether nothing shall change them; if not, they are as if tracked: the next
+            prompt there refines them.
         """
         frame = self.check_frame(frame)
         labels = np.asarray(labels)
@@ -193,7 +198,8 @@ class Session:
             mask = labels == track.object_id
             score = PROMPTED_LOGIT if mask.any() else -PROMPTED_LOGIT
             size = (self._logits_size, self._logits_size)
-            (view,) = self.views.for_prompt(Prompt(mask=mask), None)
+            # An object that is absent is looked for where it was seen last.
+            (view,) = self.views.for_prompt(Prompt(mask=mask), track.view_near(frame))
             result = FrameResult(
                 logits=_mask_logits(mask, view, size),
                 view=view,
@@ -201,8 +207,9 @@ class Session:
                 predicted_iou=1.0,
             )
             track.write(frame, result)
-            track.approve(frame, mask)
-            track.note_change(frame)
+            if approve:
+                track.approve(frame, mask)
+                track.note_change(frame)
 
     def masks(
         self,

@@ -88,7 +88,9 @@ class Controller:
     lane : Lane, optional
         Runs what touches session and network; napari's thread workers by default.
     beside : Lane, optional
-        Runs what has nothing to do with the session: loading models, writing files.
+        Runs what has nothing to do with the session: loading models, previews.
+    files : Lane, optional
+        Writes files, which need not wait for a download.
     make : callable, optional
         ``(request, options, progress) -> VideoPredictor``; a test gives its own.
 
@@ -144,11 +146,13 @@ class Controller:
         *,
         lane: Lane | None = None,
         beside: Lane | None = None,
+        files: Lane | None = None,
         make: MakePredictor = make_predictor,
     ) -> None:
         self._viewer = weakref.proxy(viewer)
         self._lane = WorkerLane() if lane is None else lane
         self._beside = WorkerLane() if beside is None else beside
+        self._files = WorkerLane() if files is None else files
         self._loader = ModelLoader(self._beside, make, PredictorOptions())
         self._images = Images(self._viewer, self._lane)
         self._runner = Runner(self._viewer, self._lane)
@@ -157,7 +161,7 @@ class Controller:
         self._exports = 0
         self._told = 0.0
         self._connect()
-        weakref.finalize(viewer, _close_lanes, self._lane, self._beside)
+        weakref.finalize(viewer, _close_lanes, self._lane, self._beside, self._files)
 
     @classmethod
     def of(cls, viewer: ViewerModel) -> Controller:
@@ -175,6 +179,7 @@ class Controller:
         """Stop all work and let the layers go; they stay in the viewer."""
         self._lane.close()
         self._beside.close()
+        self._files.close()
         self._images.close()
         self._tools.close()
         for found in [v for v, c in _CONTROLLERS.items() if c is self]:
@@ -353,8 +358,11 @@ class Controller:
     def set_locked(self, object_ids: Iterable[int], locked: bool) -> None:
         """Protect objects from every change, or let them change again."""
         if self._work is not None:
-            self._work.table.set_locked(self._existing(object_ids), locked)
+            ids = self._existing(object_ids)
+            self._work.table.set_locked(ids, locked)
             self._work.update_look()
+            if locked:
+                self._runner.leave_out(ids)
 
     def delete_objects(self, object_ids: Iterable[int]) -> None:
         """Delete objects with their prompts and labels; locked ones stay."""
@@ -462,6 +470,9 @@ class Controller:
             return
         locked = work.table.locked()
         ids = None if object_ids is None else tuple(self._existing(object_ids))
+        if ids is not None and not ids:
+            self._say("No object is selected: select rows of the table first.")
+            return
         if ids is not None and not set(ids) - locked:
             self._say("These objects are locked: unlock them to track them.")
             return
@@ -584,7 +595,7 @@ class Controller:
             self._update_activity()
             self._say(text, severity)
 
-        self._beside.submit(
+        self._files.submit(
             Job(
                 lambda _report: task.write(),
                 lambda written: over(f"Written: {written}.", Severity.INFO),

@@ -76,6 +76,11 @@ class ResultLayer:
     refused : callable
         Gets a sentence when a stroke was taken back.
 
+    Attributes
+    ----------
+    locked : frozenset of int
+        Objects whose pixels neither results nor brush change.
+
     Raises
     ------
     ImageError
@@ -100,10 +105,11 @@ class ResultLayer:
         self._refused = refused
         self._geometry = frames.labels_geometry()
         self._hidden: frozenset[int] = frozenset()
-        self._locked: frozenset[int] = frozenset()
+        self.locked: frozenset[int] = frozenset()
         self._brushed: dict[int, NDArray[np.unsignedinteger]] = {}
         self._deferred: dict[int, _Painting] = {}
         self._edits: list[_Edit] = []
+        self._history = (0, 0)
         self._stroke = False
         self._quiet = False
         self._dirty = False
@@ -152,20 +158,23 @@ class ResultLayer:
         labels: NDArray[np.unsignedinteger],
         *,
         keep: Collection[int] = (),
-    ) -> None:
+    ) -> bool:
         """Write the labels ``(H, W)`` of a frame.
 
         Locked objects keep their pixels, objects to `keep` those that nothing takes.
+        Returns whether locked ones look otherwise than in `labels` for that.
         """
         if self._stroke and self._on_screen(frame):
             self._deferred[frame] = (labels, tuple(keep))
-            return
+            return False
         self._deferred.pop(frame, None)
         self._make_room(int(labels.max(initial=0)))
         here = self.stack[frame]
-        if self._locked:
-            locked = list(self._locked)
+        withheld = False
+        if self.locked:
+            locked = list(self.locked)
             kept, new = np.isin(here, locked), np.isin(labels, locked)
+            withheld = bool((labels != here)[kept | new].any())
             labels = np.where(kept, here, np.where(new, 0, labels))
         if keep:
             kept = (labels == 0) & np.isin(here, list(keep))
@@ -175,6 +184,7 @@ class ResultLayer:
             self._brushed[frame] = here.copy()
         self._dirty = self._dirty or self._on_screen(frame)
         self.refresh()
+        return withheld
 
     def erase(self, frame: int, object_ids: Collection[int]) -> None:
         """Take the pixels of objects away from a frame."""
@@ -205,7 +215,7 @@ class ResultLayer:
 
     def set_locked(self, object_ids: frozenset[int]) -> None:
         """Let neither results nor brush change the pixels of objects."""
-        self._locked = object_ids
+        self.locked = object_ids
 
     def set_hidden(
         self, object_ids: frozenset[int], all_ids: tuple[int, ...] = ()
@@ -308,20 +318,22 @@ class ResultLayer:
             self._refused("A locked object keeps its pixels: unlock it to change it.")
         for frame, ids in touched.items():
             self._brushed[frame] = stack[frame].copy()
-            changed = tuple(sorted(ids - self._locked - {0}))
-            # What was put off is out of date: the session answers to the stroke.
-            self._deferred.pop(frame, None)
+            changed = tuple(sorted(ids - self.locked - {0}))
             if changed:
+                # What was put off is out of date: the session answers to the stroke.
+                self._deferred.pop(frame, None)
                 self._edited(BrushEdit(frame, stack[frame].copy(), changed, False))
+        if self._deferred:
+            self.refresh()
 
     def _restore_locked(
         self, where: tuple[NDArray[np.intp], ...], before: NDArray[Any], new: int
     ) -> bool:
         """Give locked objects back what a stroke took, and take what it gave them."""
-        if not self._locked:
+        if not self.locked:
             return False
-        wrong = np.isin(before, list(self._locked))
-        if new in self._locked:
+        wrong = np.isin(before, list(self.locked))
+        if new in self.locked:
             wrong = np.ones_like(wrong)
         self.layer.data[tuple(axis[wrong] for axis in where)] = before[wrong]
         return bool(wrong.any())
@@ -339,11 +351,26 @@ class ResultLayer:
         return found
 
     def _on_set_data(self, _event: Any) -> None:
-        """Notice what undo and redo have changed on the frame that is shown."""
+        """Notice what undo and redo have changed, on whichever frames."""
         if self._quiet or self._stroke:
             return
         self._take_edits()
-        frame = self._frames.current_frame(self._viewer)
+        frames = [self._frames.current_frame(self._viewer)]
+        if self._was_undone():
+            frames = list(self._brushed)
+        for frame in frames:
+            self._take_undone(frame)
+
+    def _was_undone(self) -> bool:
+        """Return whether something was undone or done again since the last call."""
+        layer = self.layer
+        undo = getattr(layer, "_undo_history", ())  # napari has no event for it
+        redo = getattr(layer, "_redo_history", ())
+        before, self._history = self._history, (len(undo), len(redo))
+        return before != self._history and sum(before) == sum(self._history)
+
+    def _take_undone(self, frame: int) -> None:
+        """Tell what is no longer as the last stroke, or result, left it."""
         before = self._brushed.get(frame)
         if before is None:
             return
@@ -355,7 +382,7 @@ class ResultLayer:
             np.unique(now[changed]).tolist()
         )
         self._brushed[frame] = now.copy()
-        touched = tuple(sorted(ids - self._locked - {0}))
+        touched = tuple(sorted(ids - self.locked - {0}))
         if touched:
             self._edited(BrushEdit(frame, now.copy(), touched, True))
 

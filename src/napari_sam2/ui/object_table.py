@@ -148,6 +148,16 @@ class ObjectTable:
         marks = self._marks[self._rows[object_id]]
         return [int(f) for f in np.flatnonzero(marks & mark)]
 
+    def prompted(self) -> frozenset[int]:
+        """Return the objects that have a prompt on some frame."""
+        with_prompt = (self._marks & Mark.PROMPTED).any(1)
+        return frozenset(i for i, row in self._rows.items() if with_prompt[row])
+
+    def is_known(self, object_id: int, frame: int) -> bool:
+        """Return whether an object has a result on a frame."""
+        row = self._rows.get(object_id)
+        return row is not None and bool(self._known[row, frame])
+
     def frames_known(self, object_id: int) -> list[int]:
         """Return the frames of an object that have a result, sorted."""
         return [int(f) for f in np.flatnonzero(self._known[self._rows[object_id]])]

@@ -164,7 +164,7 @@ class PropagateBox(QWidget):
             ends = self.first.value(), self.last.value()
             frames = min(ends), max(ends)
         ids = self._selected_ids() if self.scope.currentIndex() == 1 else None
-        self._controller.propagate(direction, frames, ids or None)
+        self._controller.propagate(direction, frames, ids)
 
     def pause_or_resume(self) -> None:
         """Let it stand still, or go on."""

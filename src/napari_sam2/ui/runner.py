@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
@@ -11,6 +12,8 @@ from napari_sam2.ui.propagation import Propagation
 from napari_sam2.ui.records import Message, Severity
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari.components import ViewerModel
 
     from napari_sam2.errors import Sam2Error
@@ -111,6 +114,25 @@ class Runner:
         """End after the frame in work; `resume` goes on."""
         if self._run is not None:
             self._run.cancel()
+
+    def leave_out(self, object_ids: Iterable[int]) -> None:
+        """Go on without objects; end if none is left."""
+        run, work = self._run, self._work
+        without = frozenset(object_ids)
+        if run is None or work is None or without <= run.span.without:
+            return
+        left = work.table.prompted() - run.span.without - without
+        if run.span.object_ids is not None:
+            left &= frozenset(run.span.object_ids)
+        if not left:
+            run.cancel()
+            return
+        paused, rest = run.paused, run.span.rest_after(run.last_frame)
+        run.cancel()
+        self._run = None
+        self.begin(work, replace(rest, without=rest.without | without))
+        if paused:
+            self.pause()
 
     def drop(self) -> None:
         """Forget it, as its session is gone."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
+from napari_sam2.errors import ImageError
+
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
@@ -29,9 +31,22 @@ def ask_and_export(controller: Controller, parent: QWidget) -> None:
     # The dialog asked about a file of the name that was typed, but not about a
     # folder, nor about a name that got its suffix here.
     asked = path == Path(chosen) and path.is_file()
-    if path.exists() and not asked and not _confirmed(path, parent):
+    there = path if path.exists() else unfinished(path)
+    if there is not None and not asked and not _confirmed(there, parent):
         return
-    controller.export(path, overwrite=path.exists())
+    controller.export(path, overwrite=there is not None)
+
+
+def unfinished(path: Path) -> Path | None:
+    """Return what an export of that name that never ended has left, if anything."""
+    # zarr takes long to import, and most windows are opened to export nothing.
+    from napari_sam2.data.label_target import LabelTarget
+
+    try:
+        left = LabelTarget(path).partial
+    except ImageError:
+        return None  # which the export will say
+    return left if left.exists() else None
 
 
 def with_suffix(path: Path, suffix: str) -> Path:

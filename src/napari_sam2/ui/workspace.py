@@ -91,7 +91,16 @@ class Workspace:
         self._painted: dict[Where, Drawn] = {}
         self._stroked: set[Where] = set()
         self._sent: dict[Where, Drawn] = {}
+        # Prompts that were given where the object was found already.
+        self._corrections: set[Where] = set()
+        # What the session in work, or to come, has not taken over yet.
+        self._corrected: dict[Where, CroppedMask] = {}
+        self._approved: dict[Where, CroppedMask] = {}
         self._refused: dict[Where, Drawn | None] = {}
+        # Frames to paint again, one by one; and those to wait for an unlocking.
+        self._to_repaint: set[int] = set()
+        self._repainting = False
+        self._withheld: set[int] = set()
         self._open_jobs = 0
         self._open_reads = 0
         self._when_read: list[Callable[[], None]] = []
@@ -114,7 +123,7 @@ class Workspace:
     @property
     def busy(self) -> bool:
         """Whether jobs wait or run, or a session is being started."""
-        return self._open_jobs > 0
+        return self._open_jobs > 0 or bool(self._to_repaint)
 
     def attach(self) -> None:
         """Show the layers."""
@@ -143,30 +152,34 @@ class Workspace:
     def stop(self) -> None:
         """Let the session go; `start` makes another."""
         self._keep_leftover()
-        self.engine = None
+        self._let_engine_go()
         self._starting = None
 
     def start(self, predictor: Predictor) -> None:
-        """Start a session; prompts and approved frames come along."""
+        """Start a session; prompts, corrected and approved masks come along."""
         self._keep_leftover()
-        approved = {
-            i: self.table.frames_marked(i, Mark.APPROVED) for i in self.table.object_ids
-        }
-        self.engine = None
+        self._keep_masks()
+        self._let_engine_go()
         token = self._starting = object()
         frames, contrast = self.frames.source, self.frames.contrast
 
         def started(engine: Engine) -> None:
             if self._starting is not token:
                 return
+            self._drop_outdated()
             self.engine = engine
             self._sent = {}
             self.table.clear_results()
             self.rows_changed.emit(None)
+            self._hand_on(self._corrected, approve=False)
             self.sync(anew=True)
-            self._import_approved(approved)
+            self._hand_on(self._approved, approve=True)
 
-        self._submit(lambda: start_engine(predictor, frames, contrast), started)
+        self._submit(
+            lambda: start_engine(predictor, frames, contrast),
+            started,
+            key=("start", id(self)),
+        )
 
     def sync(self, *, anew: bool = False) -> None:
         """Tell the session what was drawn, moved or removed since it was told last.
@@ -202,6 +215,8 @@ class Workspace:
             self._refused.pop(where, None)
             if frame in self.table.frames_marked(object_id, Mark.APPROVED):
                 opened.append(where)
+            if self._corrects(where, drawn):
+                self._corrections.add(where)
             by_frame[frame][object_id] = drawn
         if opened:
             object_id, frame = opened[0]
@@ -216,6 +231,7 @@ class Workspace:
             for object_id, one in prompts.items():
                 if one is None:
                     self._sent.pop((object_id, frame), None)
+                    self._corrections.discard((object_id, frame))
                     self._leftover[frame].discard(object_id)
                 else:
                     self._sent[object_id, frame] = one
@@ -250,10 +266,10 @@ class Workspace:
         if not ids:
             return
         self.prompts.remove(ids)
-        for where in [w for w in self._painted if w[0] in ids]:
-            del self._painted[where]
-        for where in [w for w in self._sent if w[0] in ids]:
-            del self._sent[where]
+        for kept in (self._painted, self._sent, self._corrected, self._approved):
+            for where in [w for w in kept if w[0] in ids]:
+                del kept[where]
+        self._corrections = {w for w in self._corrections if w[0] not in ids}
         leftover = {f for f, left in self._leftover.items() if left.intersection(ids)}
         known = {f for i in ids for f in self.table.frames_known(i)} | leftover
         self.table.remove(ids)
@@ -281,16 +297,15 @@ class Workspace:
 
     def use_labels(self, source: LabelsSource, frames: Iterable[int]) -> None:
         """Take the labels of another layer on frames as mask prompts."""
-        locked = self.table.locked()
         found: list[int] = []
         pending = list(frames)
         self._open_reads += len(pending)
 
         def taken(frame: int, masks: dict[int, CroppedMask]) -> None:
-            for object_id, mask in masks.items():
-                if object_id not in locked:
-                    self._painted[object_id, frame] = Drawn(mask=mask)
-            self.prompts.remove(masks, frame)
+            free = masks.keys() - self.table.locked()
+            for object_id in free:
+                self._painted[object_id, frame] = Drawn(mask=masks[object_id])
+            self.prompts.remove(free, frame)
             found.extend(masks)
             self.sync()
             ended()
@@ -340,17 +355,22 @@ class Workspace:
         if gone:
             labels = np.where(np.isin(labels, gone), 0, labels).astype(labels.dtype)
         self.result.attach()
-        self.result.paint(frame, labels, keep=left)
+        if self.result.paint(frame, labels, keep=left):
+            self._withheld.add(frame)
         self.frame_changed.emit(frame)
 
     def update_look(self) -> None:
         """Show and lock objects as the table says; what waited for that is sent."""
         hidden = self.table.hidden()
+        unlocked = self.result.locked - self.table.locked()
         self.result.set_hidden(hidden, self.table.object_ids)
         self.result.set_locked(self.table.locked())
         self.prompts.set_hidden(hidden)
         self.rows_changed.emit(None)
         self.sync()
+        if unlocked:
+            withheld, self._withheld = self._withheld, set()
+            self._repaint(withheld)
 
     def run(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
         """Run work that does not change the session."""
@@ -394,20 +414,54 @@ class Workspace:
         where, ids = tuple(frames), tuple(object_ids)
         self._change(lambda: getattr(engine, name)(revision, where, ids))
 
-    def _import_approved(self, approved: dict[int, list[int]]) -> None:
-        """Give a new session the frames that were approved in the one before."""
+    def _corrects(self, where: Where, drawn: Drawn | None) -> bool:
+        """Return whether what is drawn corrects a mask that is there."""
+        if drawn is None or drawn.mask is not None or drawn.outlines:
+            return False
+        return where not in self._sent and self.table.is_known(*where)
+
+    def _keep_masks(self) -> None:
+        """Note the corrected and approved masks on screen for the next session."""
+        known = {w for w in self._corrections if self.table.is_known(*w)}
+        approved = {
+            (object_id, frame)
+            for object_id in self.table.object_ids
+            for frame in self.table.frames_marked(object_id, Mark.APPROVED)
+        }
+        # Frame by frame: reading one may take long.
+        for object_id, frame in sorted(known | approved, key=lambda where: where[::-1]):
+            where = object_id, frame
+            mask = CroppedMask.crop(self.result.stack[frame] == object_id)
+            (self._approved if where in approved else self._corrected)[where] = mask
+
+    def _drop_outdated(self) -> None:
+        """Forget masks whose prompts were changed while a session was started."""
+        wanted = self._wanted()
+        self._corrections &= wanted.keys()
+        for masks in (self._corrected, self._approved):
+            for where in tuple(masks):
+                if wanted.get(where) != self._sent.get(where):
+                    del masks[where]
+
+    def _hand_on(self, masks: dict[Where, CroppedMask], *, approve: bool) -> None:
+        """Give a new session masks of the one before; those taken over are dropped."""
         engine = self.engine
         assert engine is not None
-        by_frame: defaultdict[int, list[int]] = defaultdict(list)
-        for object_id, frames in approved.items():
-            for frame in frames:
-                if (object_id, frame) not in self._sent:
-                    by_frame[frame].append(object_id)
-        for frame, ids in by_frame.items():
-            labels = self.result.stack[frame].copy()
+        by_frame: defaultdict[int, dict[int, CroppedMask]] = defaultdict(dict)
+        for (object_id, frame), mask in masks.items():
+            by_frame[frame][object_id] = mask
+
+        def taken(frame: int, object_ids: Iterable[int]) -> None:
+            for object_id in object_ids:
+                masks.pop((object_id, frame), None)
+
+        for frame, some in by_frame.items():
             self._revision += 1
             self._change(
-                partial(engine.import_labels, self._revision, frame, labels, ids)
+                partial(
+                    engine.take_masks, self._revision, frame, some, approve=approve
+                ),
+                then=partial(taken, frame, some),
             )
 
     def _keep_leftover(self) -> None:
@@ -441,6 +495,7 @@ class Workspace:
         *,
         key: object = None,
         also_repaint: Iterable[int] = (),
+        then: Callable[[], None] = lambda: None,
     ) -> None:
         """Run a change of the session and take its answer in."""
         engine = self.engine
@@ -448,18 +503,55 @@ class Workspace:
         def done(answer: Answer) -> None:
             if engine is None or engine is not self.engine:
                 return
+            then()
             for one in answer.frames:
                 self.take_frame(engine, one)
             for row in answer.rows:
                 self.table.update_row(row)
-            for frame in {*answer.repaint, *also_repaint}:
-                self._change(partial(engine.frame, frame))
+            self._repaint({*answer.repaint, *also_repaint})
             if answer.message:
                 self._warn(answer.message)
             self.result.refresh(now=True)
             self.rows_changed.emit(None)
 
-        self._submit(work, done, key=key)
+        def current() -> Answer:
+            # Changes of a session that is gone need no network.
+            return work() if engine is self.engine else Answer()
+
+        self._submit(current, done, key=key)
+
+    def _let_engine_go(self) -> None:
+        """Have no session any more."""
+        self.engine = None
+        self._to_repaint.clear()
+        self._withheld.clear()
+        self._repainting = False
+
+    def _repaint(self, frames: Iterable[int]) -> None:
+        """Paint frames again, one after the other, so that clicks come between."""
+        self._to_repaint.update(frames)
+        engine = self.engine
+        if engine is None or self._repainting or not self._to_repaint:
+            return
+        shown = self.frames.current_frame(self._viewer)
+        frame = shown if shown in self._to_repaint else min(self._to_repaint)
+        self._repainting = True
+
+        def done(answer: Answer | None) -> None:
+            if engine is not self.engine:
+                return
+            self._repainting = False
+            self._to_repaint.discard(frame)
+            for one in answer.frames if answer is not None else ():
+                self.take_frame(engine, one)
+            if self._to_repaint:
+                self._repaint(())
+                return
+            self.result.refresh(now=True)
+            self.rows_changed.emit(None)
+            self.jobs_changed.emit()
+
+        self._submit(partial(engine.frame, frame), done, partial(done, None))
 
     def _submit(
         self,
