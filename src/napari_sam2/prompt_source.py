@@ -206,9 +206,14 @@ def label_prompts(
     height, width = frames.frame_shape
     needed = height * width * sum(len(ids) for _, ids in where.values())
     if needed > _MOST_MASK_BYTES:
+        fewer = (
+            "Choose one frame with --prompt-frame, or some objects with --object."
+            if prompt_frame is None
+            else "Choose some objects with --object."
+        )
         raise PromptError(
-            f"{file} has labels on {len(where)} frames, whose masks would take"
-            f" {needed / 1e9:.0f} GB as prompts. Choose one frame with --prompt-frame."
+            f"{file} has labels on {len(where)} frame{'s' * (len(where) > 1)}, whose"
+            f" masks would take {needed / 1e9:.0f} GB as prompts. {fewer}"
         )
     return LabelPrompts(dict.fromkeys(wanted), stack, where)
 

@@ -115,6 +115,17 @@ def test_composites_have_limits_per_channel(channels: tuple[int, ...]) -> None:
     assert not scaled[..., len(channels) :].any()
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_one_pair_of_limits_is_for_the_channels_that_there_are(count: int) -> None:
+    frames = np.full((5, 3, 20, 20), 50, np.int16)
+    source = select_frames(StackImage(frames, axes="ZCYX"), channels=range(count))
+    contrast = estimate_contrast(source, limits=(-50, 150))
+    grey = contrast.apply_grey(source[0])
+    np.testing.assert_allclose(grey, 0.5)
+    if count == 2:  # the third, which fills the colours up, is black
+        assert not contrast.apply(source[0])[..., 2].any()
+
+
 def test_percentiles_run_over_the_whole_stack() -> None:
     frames = np.arange(8, dtype=np.float32)[:, None, None] * np.ones((8, 10, 10))
     contrast = estimate_contrast(as_frame_source(frames), percentiles=(0, 100))

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
-from napari_sam2.data.label_check import index_labels
+from napari_sam2.data.label_check import index_labels, overlaps
 from napari_sam2.data.labels import read_labels
 from napari_sam2.data.source import as_frame_source
 from napari_sam2.errors import ImageError
@@ -24,6 +27,25 @@ def grid(numbers) -> np.ndarray:
 def index(labels, shape=None):
     images = np.zeros(shape or labels.shape, np.uint8)
     return index_labels(read_labels(labels), as_frame_source(images))
+
+
+IDS = st.sampled_from([0, 1, 2, 70_000, 2**32 - 1])
+
+
+@given(
+    hnp.arrays(np.uint32, (9, 7), elements=IDS),
+    hnp.arrays(np.uint16, (9, 7), elements=st.integers(0, 4)),
+)
+def test_overlaps_are_all_pairs_with_their_pixels(labels, others):
+    columns = [part.tolist() for part in overlaps(labels, others)]
+    found = list(zip(*columns, strict=True))
+    expected = {
+        (int(a), int(b)): int(((labels == a) & (others == b)).sum())
+        for a, b in zip(labels.ravel(), others.ravel(), strict=True)
+        if a and b
+    }
+    assert {(a, b): shared for a, b, shared in found} == expected
+    assert len(found) == len(expected)
 
 
 def test_every_object_of_every_frame_is_found():

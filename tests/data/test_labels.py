@@ -441,6 +441,9 @@ def test_reading_labels_of_any_type(tmp_path: Path, dtype: type) -> None:
     ("value", "dtype", "message"),
     [
         (0.5, np.float32, "fractions"),
+        (2**32, np.uint64, "ids above 4294967295"),
+        (2**40, np.int64, "ids above 4294967295"),
+        (2**33, np.float32, "ids above 4294967295"),
         (np.nan, np.float32, "fractions or NaN"),
         (-1.0, np.float32, "negative"),
         (-1, np.int16, "negative"),

@@ -54,6 +54,18 @@ def test_two_folders_and_stacks_that_are_folders(tmp_path):
     ]
 
 
+def test_files_of_one_name_are_left_out_and_told(tmp_path):
+    touch(tmp_path, "images/a.tif", "images/b.tif", "images/b.png", "images/c.tif")
+    touch(tmp_path, "images/c/0.tif", "labels/a.tif", "labels/b.tif", "labels/c.tif")
+    touch(tmp_path, "labels/a.npy")
+    search = find_pairs(tmp_path)
+    # A folder beside a file of its name is no stack.
+    assert found(search, tmp_path) == [("c", "images/c.tif", "labels/c.tif")]
+    told = "\n".join(search.unmatched)
+    assert "b.png and b.tif" in told
+    assert "a.npy and a.tif" in told
+
+
 def test_what_has_no_counterpart_is_told(tmp_path):
     touch(tmp_path, "images/a.tif", "images/c.tif", "labels/a.tif", "labels/d.tif")
     search = find_pairs(tmp_path)

@@ -197,7 +197,16 @@ def _given_contrast(source: FrameSource, limits: Limits | Sequence[Limits]) -> C
             f"{len(pairs)} pairs of contrast limits are given for {max(channels, 1)}"
             " channel(s). Give one pair for all, or one for each."
         )
-    return Contrast(pairs)
+    return Contrast(per_channel(source, pairs))
+
+
+def per_channel(source: FrameSource, limits: tuple[Limits, ...]) -> tuple[Limits, ...]:
+    """Repeat one pair of limits for each channel of a composite.
+
+    So that a colour that only fills a composite up has none.
+    """
+    channels = _channel_count(source) if is_composite(source) else 0
+    return limits * channels if len(limits) == 1 and channels > 1 else limits
 
 
 def _bad_limits(pair: Limits) -> str:

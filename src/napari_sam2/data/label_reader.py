@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_sam2.data.source import FrameSource
     from napari_sam2.data.stack import LazyArray
 
-_UINT32_MAX = 2**32 - 1
+_UINT32_MAX, _UINT32_BYTES = 2**32 - 1, 4
 
 
 class LabelStack:
@@ -64,14 +64,20 @@ class LabelStack:
         """
         pixels = self._frames[frame]
         where = f"Frame {frame} of {self.name}"
-        if pixels.dtype.kind == "f":
-            if not np.isfinite(pixels).all() or (pixels != np.floor(pixels)).any():
-                raise ImageError(
-                    f"{where} holds fractions or NaN, so it is no label image. Labels"
-                    " are whole numbers, 0 for background."
-                )
-            if pixels.max() > _UINT32_MAX:
-                raise ImageError(f"{where} holds ids above {_UINT32_MAX}.")
+        whole = pixels.dtype.kind != "f" or (
+            np.isfinite(pixels).all() and (pixels == np.floor(pixels)).all()
+        )
+        if not whole:
+            raise ImageError(
+                f"{where} holds fractions or NaN, so it is no label image. Labels"
+                " are whole numbers, 0 for background."
+            )
+        wide = pixels.dtype.kind == "f" or pixels.dtype.itemsize > _UINT32_BYTES
+        if wide and pixels.max() > _UINT32_MAX:
+            raise ImageError(
+                f"{where} holds ids above {_UINT32_MAX}, which no label image can"
+                " keep. Number the objects anew."
+            )
         if pixels.dtype.kind in "if" and pixels.min() < 0:
             raise ImageError(
                 f"{where} holds negative numbers, so it is no label image. Labels are"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,8 @@ def find_pairs(data: Path, labels: Path | None = None) -> PairSearch:
                 f"{data.parent} has a folder '{IMAGE_FOLDER}', but none called"
                 f" '{LABEL_FOLDER}'. Give the folder of the labels with --labels."
             )
-    entries = _entries(data)
+    unmatched: list[str] = []
+    entries = _entries(data, unmatched)
     if labels is None:
         beside = {
             name: path for name, path in entries.items() if name.endswith(LABEL_ENDINGS)
@@ -92,9 +94,9 @@ def find_pairs(data: Path, labels: Path | None = None) -> PairSearch:
         images = {name: path for name, path in entries.items() if name not in beside}
         looked = f"{data}/NAME_labels.*"
     else:
-        images, beside = entries, _entries(labels)
+        images, beside = entries, _entries(labels, unmatched)
         looked = f"{labels}/NAME.*"
-    pairs, unmatched, used = [], [], set()
+    pairs, used = [], set()
     for name, image in images.items():
         own = (name,) if labels is not None else ()
         fitting = [
@@ -121,15 +123,30 @@ def find_pairs(data: Path, labels: Path | None = None) -> PairSearch:
     return PairSearch(tuple(pairs), tuple(unmatched))
 
 
-def _entries(folder: Path) -> dict[str, Path]:
-    """Return the images of a folder by their names without suffix."""
-    found = {
-        _stem(path): path
-        for path in folder.iterdir()
-        if not path.name.startswith(".")
-        and (path.is_dir() or path.suffix.lower() in _SUFFIXES)
-    }
-    return {name: found[name] for name in sorted(found, key=natural_order)}
+def _entries(folder: Path, left_out: list[str]) -> dict[str, Path]:
+    """Return the images of a folder by their names without suffix.
+
+    Several of one name are left out, with a sentence; a folder of files gives way.
+    """
+    found: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir() or path.suffix.lower() in _SUFFIXES:
+            found[_stem(path)].append(path)
+    entries = {}
+    for name in sorted(found, key=natural_order):
+        stacks = [p for p in found[name] if p.suffix.lower() in _SUFFIXES]
+        candidates = stacks or found[name]
+        if len(candidates) == 1:
+            entries[name] = candidates[0]
+        else:
+            names = " and ".join(path.name for path in candidates)
+            left_out.append(
+                f"{names} in {folder} have one name, so it is not clear which is "
+                "meant: all are left out. Move all but one."
+            )
+    return entries
 
 
 def _stem(path: Path) -> str:

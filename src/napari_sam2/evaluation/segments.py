@@ -12,6 +12,8 @@ from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
+from napari_sam2.data.label_check import overlaps
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -158,12 +160,9 @@ def _segment(objects: NDArray[np.bool_]) -> Segments:
 def _best_overlaps(segments: Segments, others: Segments) -> dict[int, int]:
     """Return for each segment the other that overlaps most by IoU, if enough."""
     areas, other_areas = np.bincount(segments.ravel()), np.bincount(others.ravel())
-    both = (segments > 0) & (others > 0)
-    pairs, shared = np.unique(
-        np.stack([segments[both], others[both]]), axis=1, return_counts=True
-    )
-    iou = shared / (areas[pairs[0]] + other_areas[pairs[1]] - shared)
+    ids, other_ids, shared = overlaps(segments, others)
+    iou = shared / (areas[ids] + other_areas[other_ids] - shared)
     enough = np.flatnonzero(iou >= _LEAST_OVERLAP)
     # Rising: what is written last overlaps most.
     order = enough[iou[enough].argsort(kind="stable")]
-    return dict(zip(pairs[0, order].tolist(), pairs[1, order].tolist(), strict=True))
+    return dict(zip(ids[order].tolist(), other_ids[order].tolist(), strict=True))
