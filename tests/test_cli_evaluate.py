@@ -110,6 +110,10 @@ def test_a_report_is_not_replaced_unasked(
     assert again.code == 1
     assert "--overwrite" in again.error
     assert len(list((out / "worst").iterdir())) == 2
+    missing = tmp_path / "missing.safetensors"
+    failed = evaluate(*words, "--overwrite", "--checkpoint", missing)
+    assert failed.code == 1
+    assert len(list((out / "worst").iterdir())) == 2
     (out / "worst" / "mine.png").touch()
     assert evaluate(*words, "--overwrite", "--pictures", 0).code == 0
     assert [path.name for path in (out / "worst").iterdir()] == ["mine.png"]
@@ -271,6 +275,7 @@ def test_a_stopped_run_keeps_the_stacks_that_are_done(
         write(tmp_path / f"{name}_labels.tif", labels)
     ran = evaluate(tmp_path, "--out", tmp_path / "out", "--no-baselines")
     assert ran.code == 130
+    assert "out has the report of the stacks done" in ran.err
     assert "Stopped." in ran.err
     record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert [stack["name"] for stack in record["stacks"]] == ["a"]

@@ -109,6 +109,8 @@ def check_finished(ran: Ran, folder: Path, expected: np.ndarray) -> None:
     assert summary["complete"] is True
     for entry in summary["objects"]:
         assert [score["frame"] for score in entry["scores"]] == [*range(FRAMES)]
+        # What a run takes up is as sure as it was, and not certain.
+        assert max(score["predicted_iou"] for score in entry["scores"]) < 1
     assert sorted(path.name for path in folder.iterdir()) == ["labels.tif", "p.json"]
     labels = all_labels(folder / "labels.tif")
     # What is remembered of the frames before is encoded from their masks.

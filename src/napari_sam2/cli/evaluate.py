@@ -251,9 +251,7 @@ def evaluate(
         with StopRequest():
             report = evaluate_all(request)
     except KeyboardInterrupt:
-        note(
-            f"Stopped. {out} has the report of the stacks done." if out else "Stopped."
-        )
+        note("Stopped.")
         return INTERRUPTED
     typer.echo(report.as_json() if json_ else report.as_table())
     return 1 if report.failures else 0

@@ -60,7 +60,7 @@ class OpenStack:
 
 
 def prepare_out(folder: Path, *, overwrite: bool) -> None:
-    """Make the folder for the report, and remove the pictures of one to replace.
+    """Make the folder for the report.
 
     Raises
     ------
@@ -76,8 +76,6 @@ def prepare_out(folder: Path, *, overwrite: bool) -> None:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for picture in (folder / PICTURES).glob(PICTURE_PATTERN):
-            picture.unlink()
     except OSError as error:
         raise ImageError(
             f"--out {folder} cannot be written ({error.strerror or error}). Choose"
@@ -107,7 +105,11 @@ def evaluate_all(request: EvaluateRequest) -> Report:
     failures: list[Failure] = []
     for name, opened in _sources(request, pairs):
         try:
-            stacks.append(_evaluate(request, predictor, opened()))
+            stacks.append(_evaluate(request, predictor, opened(), first=not stacks))
+        except KeyboardInterrupt:
+            if request.out is not None and stacks:
+                note(f"{request.out} has the report of the stacks done.")
+            raise
         except torch.OutOfMemoryError as error:
             raise ConfigError(
                 f"The memory of {model.device} is full. Close what else uses it,"
@@ -135,9 +137,16 @@ def evaluate_all(request: EvaluateRequest) -> Report:
 
 
 def _evaluate(
-    request: EvaluateRequest, predictor: VideoPredictor, opened: OpenStack
+    request: EvaluateRequest,
+    predictor: VideoPredictor,
+    opened: OpenStack,
+    *,
+    first: bool,
 ) -> StackEvaluation:
-    """Evaluate one stack, and picture its worst cases."""
+    """Evaluate one stack, and picture its worst cases.
+
+    The pictures of a report that is replaced go when the first stack is done.
+    """
     tracking = opened.is_timelapse and request.tracking is not False
     if tracking and request.tracking is None and not can_score_tracks():
         note(
@@ -172,6 +181,9 @@ def _evaluate(
         f" {done.seconds:.1f} s; IoU {done.mean_iou(1):.3f} after 1,"
         f" {done.mean_iou(request.interactions):.3f} after {request.interactions}"
     )
+    if request.out is not None and first:
+        for picture in (request.out / PICTURES).glob(PICTURE_PATTERN):
+            picture.unlink()
     if request.out is not None and request.pictures:
         save_worst_cases(
             request.out / PICTURES,
@@ -215,7 +227,7 @@ def _pairs(request: EvaluateRequest) -> list[StackPair]:
         found = find_pairs(image)
     elif image.is_dir() and labels.is_dir() and not looks_like_zarr(image):
         found = find_pairs(image, labels)
-        if _is_single_frame(found.pairs[0].image, request.axes):
+        if _is_single_frame(found.pairs[0].image):
             # Two folders with a file for each frame are one stack.
             return [StackPair(image.name, image, labels)]
     else:
@@ -225,10 +237,10 @@ def _pairs(request: EvaluateRequest) -> list[StackPair]:
     return list(found.pairs)
 
 
-def _is_single_frame(path: Path, axes: str | None) -> bool:
+def _is_single_frame(path: Path) -> bool:
     """Return whether a file is one frame; not if it cannot be opened."""
     try:
-        image = open_image(path, axes=axes)
+        image = open_image(path)  # by its own axes: those given are of the stack
     except ImageError:
         return False
     return image.length("Z") == image.length("T") == 1

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Self, TextIO
 
 from napari_sam2.errors import ImageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from napari_sam2.inference.masks import FrameMasks
@@ -52,6 +53,25 @@ class FrameScores:
             tuple(masks.object_scores.tolist()),
             tuple(masks.predicted_iou.tolist()),
         )
+
+    def keeping(self, earlier: FrameScores, object_ids: Iterable[int]) -> FrameScores:
+        """Return it with the scores that some objects had earlier."""
+        before = dict(
+            zip(
+                earlier.object_ids,
+                zip(earlier.object_scores, earlier.predicted_iou, strict=True),
+                strict=True,
+            )
+        )
+        kept = before.keys() & set(object_ids)
+        pairs = [
+            before[i] if i in kept else (score, iou)
+            for i, score, iou in zip(
+                self.object_ids, self.object_scores, self.predicted_iou, strict=True
+            )
+        ]
+        scores, ious = zip(*pairs, strict=True) if pairs else ((), ())
+        return replace(self, object_scores=scores, predicted_iou=ious)
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,7 +246,14 @@ class _Run:
     ) -> None:
         # The record comes second: a crash in between has the frame tracked again.
         writer.write(masks.frame, masks.labels())
-        record.add(FrameScores.of(masks, backward=backward))
+        scores = FrameScores.of(masks, backward=backward)
+        earlier = record.scores.get(masks.frame)
+        if earlier is not None:
+            # What a resumed run took up is approved: it is no result of this one.
+            tracks = self.session.tracks(masks.object_ids)
+            taken_up = [t.object_id for t in tracks if masks.frame in t.approved]
+            scores = scores.keeping(earlier, taken_up)
+        record.add(scores)
 
     def _frames_to_track(self, direction: Direction) -> int:
         """Count the frames of all passes on which an object is tracked."""
