@@ -6,6 +6,7 @@ import subprocess
 import sys
 import weakref
 from dataclasses import dataclass, field
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -20,6 +21,8 @@ from napari_sam2 import (
     VideoPredictor,
     build_model,
 )
+from napari_sam2.inference import recent_frames
+from napari_sam2.inference.recent_frames import RecentFrames
 from sessions import SCENE, add_click, all_logits, changed, click, run, start
 
 GREY = SCENE.frames[..., 0].astype(np.uint16) * 200
@@ -294,17 +297,29 @@ def test_a_frame_is_seen_with_its_neighbours_where_the_network_is_trained_so(
     assert differing == touched
 
 
+@pytest.mark.parametrize(("start", "direction"), [(0, "forward"), (7, "backward")])
 def test_neighbours_are_read_once_in_a_pass(
-    monkeypatch: pytest.MonkeyPatch, micro: torch.nn.Module
+    monkeypatch: pytest.MonkeyPatch,
+    micro: torch.nn.Module,
+    start: int,
+    direction: Any,
 ) -> None:
     monkeypatch.setattr(micro, "predictor_options", {"colours": "neighbours"})
     predictor = VideoPredictor(micro)
     frames = Counted(GREY[:8])
     session = predictor.start(frames, contrast=(0, 50_000))
-    add_click(predictor, session, 0)
-    frames.read = [0] * 8
-    run(predictor, session)
-    assert max(frames.read) == 1
+    add_click(predictor, session, start)
+    run(predictor, session, direction=direction)
+    assert frames.read == [1] * 8
+
+
+def test_few_large_frames_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent_frames, "_MOST_BYTES", 6 * GREY[0].nbytes)
+    frames = Counted(GREY[:20])
+    recent = RecentFrames(frames)
+    for frame in [*range(20), *range(19, 9, -1)]:
+        np.testing.assert_array_equal(recent[frame], GREY[frame])
+    assert frames.read == [1] * 10 + [2] * 4 + [1] * 6
 
 
 def test_a_single_image_is_its_own_neighbour(

@@ -119,6 +119,16 @@ def test_labels_are_imported_for_some_objects(predictor: VideoPredictor) -> None
     assert session.approved(1) == []
 
 
+def test_labels_can_be_imported_as_if_tracked(predictor: VideoPredictor) -> None:
+    session = start(predictor, {1: [0]})
+    labels = labels_of(object_1=1)
+    session.import_labels(6, labels, approve=False)
+    assert session.approved(1) == []
+    assert (session.masks(6).masks[0] == (labels == 1)).mean() > 0.99
+    run(predictor, session, frames=(0, 23))
+    assert (session.masks(6).masks[0] != (labels == 1)).any()
+
+
 def test_imported_labels_can_be_released_and_tracked(
     predictor: VideoPredictor,
 ) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_sam2 import PredictorOptions, Prompt, VideoPredictor
+from napari_sam2.inference import prompting
 from napari_sam2.inference.results import FrameResult, PackedMask
 from napari_sam2.inference.views import ViewRules, prompt_box, result_box
 from napari_sam2.model.records import View
@@ -61,6 +62,28 @@ def test_a_window_stays_while_its_object_is_well_inside(box: Any, moves: bool) -
 def test_a_prompted_object_is_looked_at_from_near() -> None:
     small = (150, 170, 250, 270)
     assert RULES.kept(CLOSE, small, prompted=True) == RULES.around(small)
+
+
+def test_a_window_that_cannot_be_smaller_stays_around_a_tiny_object() -> None:
+    least = RULES.around((198, 201, 298, 301))
+    assert least.height == 32
+    assert RULES.kept(least, (199, 202, 300, 303)) == least
+    assert RULES.kept(least, (199, 202, 310, 315)) != least  # at its border
+
+
+@pytest.mark.parametrize(
+    ("prompt", "shown"),
+    [
+        (Prompt([[210, 110], [310, 210]]), True),
+        (Prompt([[210, 110], [330, 210]]), False),
+        (Prompt(box=(210, 110, 320, 220)), True),
+        (Prompt(box=(190, 110, 320, 220)), False),
+        (Prompt([[210, 90]], box=(210, 110, 320, 220)), False),
+        (Prompt(mask=np.zeros((400, 600), bool)), True),
+    ],
+)
+def test_a_view_shows_a_prompt_or_not(prompt: Prompt, shown: bool) -> None:
+    assert RULES.shows(CLOSE, prompt) is shown
 
 
 def test_borders_of_the_frame_are_no_borders_of_a_window() -> None:
@@ -180,6 +203,30 @@ def test_the_window_of_a_frame_follows_from_the_frame_before(micro: Sam2) -> Non
         before = results.get(frame - 1)
         assert views[frame] == session.views.kept(before.view, result_box(before))
     assert len(set(views)) > 1  # it moved, and memories were encoded anew
+
+
+def test_a_closer_look_leaves_no_prompt_outside(
+    micro: Sam2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = (140, 150, 140, 150)  # what is found of a box of 60 pixels
+    monkeypatch.setattr(prompting, "result_box", lambda _result: part)
+    predictor = VideoPredictor(micro, PredictorOptions(view="object"))
+    session = predictor.start(FRAMES)
+    prompt = Prompt(box=(100, 100, 160, 160))
+    predictor.add_prompt(session, frame=0, object_id=1, prompt=prompt)
+    (view,) = _views(session, 1)
+    assert session.views.shows(view, prompt)
+
+
+def test_an_absent_object_that_is_imported_is_looked_for_where_it_was(
+    micro: Sam2,
+) -> None:
+    session = _tracked(micro, [1])
+    before = session.track(1).results.summary(2).view
+    assert before != session.views.whole
+    empty = np.zeros(FRAMES.shape[1:], np.uint8)
+    session.import_labels(3, empty)
+    assert session.track(1).results.summary(3).view == before
 
 
 def test_objects_in_windows_of_their_own_run_in_batches(micro: Sam2) -> None:

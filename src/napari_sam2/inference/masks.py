@@ -17,7 +17,7 @@ from napari_sam2.inference.results import bounding_box
 from napari_sam2.model.sam2 import ABSENT_LOGIT, PROMPTED_LOGIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -110,18 +110,23 @@ class FrameMasks:
             out[row] = mask
         return out
 
-    def each_mask(self) -> Iterator[NDArray[np.bool_]]:
-        """Yield the masks one by one, ``(H, W)`` bool; see `masks`."""
+    def each_mask(
+        self, object_ids: Iterable[int] | None = None
+    ) -> Iterator[NDArray[np.bool_]]:
+        """Yield the masks ``(H, W)`` of objects, or of all, one by one; see `masks`."""
+        patches = self._patches()
         resolved = self.cleaning.overlap == "highest_logit"
-        owner = self._owners("highest_logit") if resolved else None
-        patches = {row: (patch, exact) for row, patch, exact in self._patches()}
-        for row in range(len(self._results)):
+        owner = self._owners("highest_logit", patches) if resolved else None
+        rows = {object_id: row for row, object_id in enumerate(self.object_ids)}
+        for object_id in self.object_ids if object_ids is None else object_ids:
+            row = rows[object_id]
             mask = np.zeros(self.frame_shape, bool)
             if row in patches:
                 patch, exact = patches[row]
-                mask[patch.where] = patch.logits > 0
+                inside = patch.logits > 0
                 if owner is not None and not exact:
-                    mask &= owner == row
+                    inside &= owner[patch.where] == row
+                mask[patch.where] = inside
             yield mask
 
     def labels(self, overlap: Overlap | None = None) -> NDArray[np.unsignedinteger]:
@@ -131,17 +136,20 @@ class FrameMasks:
         to the object of the highest logit, or with ``overlap="keep"`` to the object
         added last. uint16, or uint32 if an id needs it.
         """
-        owner = self._owners(overlap or self.cleaning.overlap)
+        patches = self._patches()
+        owner = self._owners(overlap or self.cleaning.overlap, patches)
         dtype = np.uint16 if max(self.object_ids, default=0) < 2**16 else np.uint32
         ids: NDArray[np.unsignedinteger] = np.array([*self.object_ids, 0], dtype)
         return ids[owner]
 
-    def _owners(self, overlap: Overlap) -> NDArray[np.int32]:
+    def _owners(
+        self, overlap: Overlap, patches: dict[int, tuple[Patch, bool]]
+    ) -> NDArray[np.int32]:
         """Return the row of the object that each pixel belongs to, -1 for none."""
         owner = np.full(self.frame_shape, -1, np.int32)
         highest = np.zeros(self.frame_shape, np.float32)
         exact = []
-        for row, patch, is_exact in self._patches():
+        for row, (patch, is_exact) in patches.items():
             if is_exact:
                 exact.append((row, patch))
                 continue
@@ -158,8 +166,9 @@ class FrameMasks:
         result = self._results[row]
         return result is not None and result.approved is not None
 
-    def _patches(self) -> Iterator[tuple[int, Patch, bool]]:
-        """Yield the row, the positive logits, and whether they are exact."""
+    def _patches(self) -> dict[int, tuple[Patch, bool]]:
+        """Return the positive logits by row, and whether they are exact."""
+        patches = {}
         for row, result in enumerate(self._results):
             if result is None:
                 continue
@@ -168,10 +177,11 @@ class FrameMasks:
                 y0, y1, x0, x1 = bounding_box(mask)
                 inside = mask[y0:y1, x0:x1]
                 logits = np.where(inside, PROMPTED_LOGIT, -PROMPTED_LOGIT)
-                yield row, Patch(y0, x0, logits.astype(np.float32)), True
+                patches[row] = (Patch(y0, x0, logits.astype(np.float32)), True)
             elif result.present:
                 patch = positive_patch(result.logits, result.view)
-                yield row, self._clean(patch), False
+                patches[row] = (self._clean(patch), False)
+        return patches
 
     def _clean(self, patch: Patch) -> Patch:
         """Fill holes and drop specks of a patch's mask."""

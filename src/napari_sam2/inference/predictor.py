@@ -5,7 +5,6 @@ Shapes: ``B`` batch of objects, ``C`` image channels, ``S`` input size.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, get_args
 
 import torch
@@ -264,12 +263,11 @@ class VideoPredictor:
 
     def tracker(self, session: Session) -> FrameTracker:
         """Return what tracks frames of a session, one at a time."""
-        read = session.frames.__getitem__
-        if self.model.sees_neighbours:
-            read = lru_cache(2)(read)  # of three frames, two are those of the next
+        near = self.model.sees_neighbours
+        frames = session.recent_frames if near else session.frames
 
         def encode(frame: int, views: Sequence[View]) -> list[ImageFeatures]:
-            shown = [read(number) for number in self._shown(frame, session.num_frames)]
+            shown = [frames[n] for n in self._shown(frame, session.num_frames)]
             return self._encode(shown, session.contrast, views, session.frame_shape)
 
         return FrameTracker(self.model, self.options, session, encode)

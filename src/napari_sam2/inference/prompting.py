@@ -72,7 +72,7 @@ def predict_prompt(
     )
     for _ in range(_MOST_CLOSER_LOOKS):
         better = session.views.kept(result.view, result_box(result), prompted=True)
-        if better == result.view:
+        if better == result.view or not session.views.shows(better, prompt):
             break
         result, pointer = look.at(better)
     conditions = options.corrections_condition or not tracked

@@ -14,6 +14,7 @@ from napari_sam2.inference.memory import MemoryBank, MemoryRules
 from napari_sam2.inference.object_track import ObjectTrack
 from napari_sam2.inference.preprocess import resize_mask
 from napari_sam2.inference.prompt import Prompt
+from napari_sam2.inference.recent_frames import RecentFrames
 from napari_sam2.inference.results import (
     FrameResult,
     ResultStore,
@@ -42,6 +43,8 @@ class Session:
     ----------
     frames : FrameSource
         The stack.
+    recent_frames : RecentFrames
+        The same, the last ones kept.
     contrast : Contrast
         How its values become 0 to 1.
     views : ViewRules
@@ -60,6 +63,7 @@ class Session:
         features: FeatureCache,
     ) -> None:
         self.frames = frames
+        self.recent_frames = RecentFrames(frames)
         self.contrast = contrast
         self.num_frames = len(frames)
         self.frame_shape = views.frame_shape
@@ -125,10 +129,10 @@ class Session:
             If a frame has no result to approve; then nothing is approved.
         """
         tracks = self.tracks(object_ids)
-        approvals: dict[int, list[ObjectTrack]] = {}
+        approvals: dict[int, list[int]] = {}
         for frame in self._frame_list(frames):
-            found = [t for t in tracks if t.result(frame) is not None]
-            lacking = [t.object_id for t in tracks if t not in found]
+            found = [t.object_id for t in tracks if t.result(frame) is not None]
+            lacking = [t.object_id for t in tracks if t.result(frame) is None]
             if not found or (object_ids is not None and lacking):
                 whose = f"object {lacking[0]}" if lacking else "any object"
                 raise PromptError(
@@ -137,13 +141,9 @@ class Session:
                 )
             approvals[frame] = found
         for frame, found in approvals.items():
-            shown = self.masks(frame)
-            for object_id, mask in zip(
-                shown.object_ids, shown.each_mask(), strict=True
-            ):
-                track = self._tracks[object_id]
-                if track in found:
-                    track.approve(frame, mask)
+            masks = self.masks(frame).each_mask(found)
+            for object_id, mask in zip(found, masks, strict=True):
+                self._tracks[object_id].approve(frame, mask)
 
     def unapprove(
         self,

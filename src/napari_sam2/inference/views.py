@@ -97,9 +97,24 @@ class ViewRules:
             and (right == width or x1 <= right - gap_x)
         )
         large = share > _LARGEST and view != self.whole
-        if inside and not large and share >= smallest:
+        closer = max(view.height, view.width) > math.ceil(_LEAST * self.input_size)
+        small = share < smallest and closer
+        if inside and not large and not small:
             return view
         return self.around(box)
+
+    def shows(self, view: View, prompt: Prompt) -> bool:
+        """Return whether the clicks, the box and the mask of a prompt lie in a view."""
+        box = prompt_box(prompt)
+        ys, xs = prompt.points[:, 1].tolist(), prompt.points[:, 0].tolist()
+        if box is not None:
+            ys, xs = [*ys, *box[:2]], [*xs, *box[2:]]
+        return not ys or (
+            view.y0 <= min(ys)
+            and max(ys) <= view.y0 + view.height
+            and view.x0 <= min(xs)
+            and max(xs) <= view.x0 + view.width
+        )
 
     def for_prompt(self, prompt: Prompt, known: View | None) -> list[View]:
         """Return where a prompt is looked at first.

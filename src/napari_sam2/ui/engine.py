@@ -231,21 +231,19 @@ class Engine:
         """
         self._note(revision)
         session = self._session
-        wanted = list(frames)
         known = [i for i in object_ids if session.has_object(i)]
-        found = []
-        for object_id in known:
-            track = session.track(object_id)
-            here = [f for f in wanted if f in track.results]
+        found: set[int] = set()
+        for frame in frames:
+            here = [i for i in known if frame in session.track(i).results]
             if here:
-                session.approve(here, object_id)
-                found.append(object_id)
+                session.approve(frame, here)
+                found.update(here)
         if not found:
             raise PromptError(
                 "There is nothing to approve here: click on the object, or propagate "
                 "to this frame first."
             )
-        return self._answer([], found)
+        return self._answer([], sorted(found))
 
     def unapprove(
         self, revision: int, frames: Iterable[int], object_ids: Iterable[int]

@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Image
 
 from napari_sam2.data.axes import check_axes, complete_axes, unit_name
-from napari_sam2.data.contrast import Contrast
+from napari_sam2.data.contrast import Contrast, per_channel
 from napari_sam2.errors import ImageError
 from napari_sam2.ui.records import AxesChoice, ImageFacts
 
@@ -112,7 +112,7 @@ class LayerFrames:
     def contrast(self) -> Contrast | None:
         """The contrast that was chosen."""
         limits = self.choice.contrast
-        return None if limits is None else Contrast(limits)
+        return None if limits is None else Contrast(per_channel(self.source, limits))
 
     @property
     def key(self) -> tuple[int, str, str, tuple[tuple[str, int], ...]]:

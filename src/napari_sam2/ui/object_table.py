@@ -150,7 +150,7 @@ class ObjectTable:
 
     def prompted(self) -> frozenset[int]:
         """Return the objects that have a prompt on some frame."""
-        with_prompt = (self._marks & Mark.PROMPTED).any(1)
+        with_prompt = np.any(self._marks & Mark.PROMPTED, axis=1)
         return frozenset(i for i, row in self._rows.items() if with_prompt[row])
 
     def is_known(self, object_id: int, frame: int) -> bool:
