@@ -624,7 +624,7 @@ class Controller:
         """Start a propagation, unless the image was left meanwhile."""
         if not len(work.table):
             self._say("There is nothing to propagate: click on an object first.")
-        elif work.engine is None:
+        elif work.link.engine is None:
             self._say("The image is still being read: try again in a moment.")
         elif work is self._work:
             self._runner.begin(work, span)
@@ -635,7 +635,7 @@ class Controller:
             now = Activity.PAUSED if paused else Activity.PROPAGATING
         elif self._exports:
             now = Activity.EXPORTING
-        elif self._work is not None and self._work.busy:
+        elif self._work is not None and self._work.link.busy:
             now = Activity.PREVIEW
         else:
             now = Activity.IDLE
@@ -696,7 +696,7 @@ class Controller:
             work.rows_changed.connect(self._on_rows)
             work.frame_changed.connect(self._on_frame)
             work.selection_changed.connect(self._on_selected)
-            work.jobs_changed.connect(self._update_activity)
+            work.link.jobs_changed.connect(self._update_activity)
             work.message.connect(self._on_message)
             self._tools.work = work
         if self._loader.predictor is not None:
@@ -711,7 +711,7 @@ class Controller:
         work.rows_changed.disconnect(self._on_rows)
         work.frame_changed.disconnect(self._on_frame)
         work.selection_changed.disconnect(self._on_selected)
-        work.jobs_changed.disconnect(self._update_activity)
+        work.link.jobs_changed.disconnect(self._update_activity)
         work.message.disconnect(self._on_message)
         self._tools.work = None
         self._update_activity()

@@ -81,7 +81,7 @@ class Runner:
 
     def begin(self, work: Workspace, span: Span) -> None:
         """Begin one, unless there is one."""
-        engine = work.engine
+        engine = work.link.engine
         if self._run is not None or engine is None:
             return
         self._rest = None
@@ -144,7 +144,7 @@ class Runner:
             self.changed.emit()
 
     def _arrive(self, work: Workspace, engine: Engine, answer: FrameAnswer) -> None:
-        work.take_frame(engine, answer)
+        work.link.take_frame(engine, answer)
         now = time.monotonic()
         if self.follow and now - self._followed >= _FOLLOW_SECONDS:
             self._followed = now

@@ -1,35 +1,30 @@
-"""Everything about one image: its layers, objects, prompts, and session.
-
-All of it lives on the GUI thread but the `Engine`, which is only handed to jobs.
-"""
+"""Everything about one image: its layers, objects, prompts, and approvals."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from psygnal import Signal
 
-from napari_sam2.errors import PromptError, Sam2Error
+from napari_sam2.errors import PromptError
 from napari_sam2.ui.drawn import CroppedMask, Drawn
-from napari_sam2.ui.engine import Answer, FrameAnswer, start_engine
-from napari_sam2.ui.jobs import Job
 from napari_sam2.ui.labels_layer import ResultLayer
 from napari_sam2.ui.object_table import ObjectTable
 from napari_sam2.ui.prompt_layers import PromptLayers
 from napari_sam2.ui.records import Mark, Message, Severity
+from napari_sam2.ui.session_link import SessionLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from napari.components import ViewerModel
 
-    from napari_sam2.inference.prompt import Prompt
     from napari_sam2.ui.drawn import Where
-    from napari_sam2.ui.engine import Engine, Predictor
+    from napari_sam2.ui.engine import FrameAnswer, Predictor, RowAnswer
     from napari_sam2.ui.frames import LayerFrames
     from napari_sam2.ui.jobs import Lane
     from napari_sam2.ui.labels_layer import BrushEdit
@@ -57,14 +52,14 @@ class Workspace:
 
     Attributes
     ----------
+    link : SessionLink
+        The session that works on it.
     rows_changed : Signal(tuple of int or None)
         Objects that changed; None: any may have.
     frame_changed : Signal(int)
         A frame was computed.
     selection_changed : Signal(int)
         The current object.
-    jobs_changed : Signal()
-        Whether jobs wait may have changed; see `busy`.
     message : Signal(Message)
         A sentence for the user.
     """
@@ -72,7 +67,6 @@ class Workspace:
     rows_changed = Signal(object)
     frame_changed = Signal(int)
     selection_changed = Signal(int)
-    jobs_changed = Signal()
     message = Signal(Message)
 
     def __init__(self, viewer: ViewerModel, frames: LayerFrames, lane: Lane) -> None:
@@ -80,13 +74,8 @@ class Workspace:
         self.table = ObjectTable(frames.num_frames)
         self.selected = 1
         self.negative = False
-        self.engine: Engine | None = None
+        self.link = SessionLink(lane, lambda: frames.current_frame(viewer))
         self._viewer = viewer
-        self._lane = lane
-        self._starting: object = None
-        self._revision = 0
-        self._frame_revision: defaultdict[int, int] = defaultdict(int)
-        self._gone: dict[int, int] = {}  # deleted objects, with the revision
         self._leftover: defaultdict[int, set[int]] = defaultdict(set)
         self._painted: dict[Where, Drawn] = {}
         self._stroked: set[Where] = set()
@@ -97,11 +86,8 @@ class Workspace:
         self._corrected: dict[Where, CroppedMask] = {}
         self._approved: dict[Where, CroppedMask] = {}
         self._refused: dict[Where, Drawn | None] = {}
-        # Frames to paint again, one by one; and those to wait for an unlocking.
-        self._to_repaint: set[int] = set()
-        self._repainting = False
+        # Frames that look otherwise once objects are unlocked.
         self._withheld: set[int] = set()
-        self._open_jobs = 0
         self._open_reads = 0
         self._when_read: list[Callable[[], None]] = []
         self.result = ResultLayer(
@@ -119,11 +105,10 @@ class Workspace:
             refused=self._warn,
             may_change=lambda object_id: object_id not in self.table.locked(),
         )
-
-    @property
-    def busy(self) -> bool:
-        """Whether jobs wait or run, or a session is being started."""
-        return self._open_jobs > 0 or bool(self._to_repaint)
+        self.link.frame_answered.connect(self._on_frame)
+        self.link.row_answered.connect(self._on_row)
+        self.link.settled.connect(self._on_settled)
+        self.link.message.connect(self._on_message)
 
     def attach(self) -> None:
         """Show the layers."""
@@ -152,34 +137,14 @@ class Workspace:
     def stop(self) -> None:
         """Let the session go; `start` makes another."""
         self._keep_leftover()
-        self._let_engine_go()
-        self._starting = None
+        self.link.stop()
 
     def start(self, predictor: Predictor) -> None:
         """Start a session; prompts, corrected and approved masks come along."""
         self._keep_leftover()
         self._keep_masks()
-        self._let_engine_go()
-        token = self._starting = object()
-        frames, contrast = self.frames.source, self.frames.contrast
-
-        def started(engine: Engine) -> None:
-            if self._starting is not token:
-                return
-            self._drop_outdated()
-            self.engine = engine
-            self._sent = {}
-            self.table.clear_results()
-            self.rows_changed.emit(None)
-            self._hand_on(self._corrected, approve=False)
-            self.sync(anew=True)
-            self._hand_on(self._approved, approve=True)
-
-        self._submit(
-            lambda: start_engine(predictor, frames, contrast),
-            started,
-            key=("start", id(self)),
-        )
+        frames = self.frames
+        self.link.start(predictor, frames.source, frames.contrast, self._on_started)
 
     def sync(self, *, anew: bool = False) -> None:
         """Tell the session what was drawn, moved or removed since it was told last.
@@ -203,7 +168,7 @@ class Workspace:
             if self.table.hidden():
                 self.result.set_hidden(self.table.hidden(), self.table.object_ids)
             self.rows_changed.emit(None)
-        if self.engine is None:
+        if self.link.engine is None:
             return
         by_frame: defaultdict[int, dict[int, Drawn | None]] = defaultdict(dict)
         opened = []
@@ -237,7 +202,8 @@ class Workspace:
                     self._sent[object_id, frame] = one
             items = list(prompts.items())
             for first in range(0, len(items), _TOGETHER):
-                self._send(frame, dict(items[first : first + _TOGETHER]))
+                some = dict(items[first : first + _TOGETHER])
+                self.link.set_prompts(frame, some, self.frames.frame_shape)
 
     def select(self, object_id: int) -> None:
         """Make an object the current one."""
@@ -255,7 +221,7 @@ class Workspace:
 
     def new_object(self) -> int:
         """Make a fresh id the current object."""
-        fresh = max(self.table.fresh_id(), max(self._gone, default=0) + 1)
+        fresh = max(self.table.fresh_id(), max(self.link.removed, default=0) + 1)
         self.select(fresh)
         return fresh
 
@@ -273,18 +239,11 @@ class Workspace:
         leftover = {f for f, left in self._leftover.items() if left.intersection(ids)}
         known = {f for i in ids for f in self.table.frames_known(i)} | leftover
         self.table.remove(ids)
-        self._revision += 1
-        self._gone.update(dict.fromkeys(ids, self._revision))
         self.rows_changed.emit(None)
-        revision, engine = self._revision, self.engine
-        if engine is None:
+        if not self.link.remove_objects(ids, known):
             for frame in known:
                 self.result.erase(frame, ids)
             self.result.refresh(now=True)
-            return
-        self._change(
-            lambda: engine.remove_objects(revision, ids), also_repaint=sorted(known)
-        )
 
     def clear_prompts(self, object_id: int, frame: int) -> None:
         """Take back what is drawn and painted for an object on a frame."""
@@ -321,7 +280,7 @@ class Workspace:
                     call()
 
         for frame in tuple(pending):
-            self._submit(
+            self.link.run(
                 partial(_read_masks, source, frame), partial(taken, frame), ended
             )
 
@@ -334,30 +293,17 @@ class Workspace:
 
     def approve(self, frames: Iterable[int], object_ids: Iterable[int]) -> None:
         """Approve masks of objects on frames."""
-        self._mark_frames("approve", frames, object_ids)
+        if self.link.engine is None:
+            self._warn("There is nothing to approve yet.")
+        else:
+            self.link.approve(frames, object_ids)
 
     def unapprove(self, frames: Iterable[int], object_ids: Iterable[int]) -> None:
         """Take approvals back."""
-        self._mark_frames("unapprove", frames, object_ids)
-
-    def take_frame(self, engine: Engine, answer: FrameAnswer) -> None:
-        """Take in and paint a frame that was computed, unless it is out of date."""
-        if engine is not self.engine:
-            return
-        frame = answer.frame
-        if answer.revision < self._frame_revision[frame]:
-            return
-        self.table.update_frame(answer)
-        left = self._leftover[frame]
-        left.difference_update(answer.object_ids)
-        labels = answer.labels
-        gone = [i for i, since in self._gone.items() if answer.revision < since]
-        if gone:
-            labels = np.where(np.isin(labels, gone), 0, labels).astype(labels.dtype)
-        self.result.attach()
-        if self.result.paint(frame, labels, keep=left):
-            self._withheld.add(frame)
-        self.frame_changed.emit(frame)
+        if self.link.engine is None:
+            self._warn("There is nothing to take back yet.")
+        else:
+            self.link.unapprove(frames, object_ids)
 
     def update_look(self) -> None:
         """Show and lock objects as the table says; what waited for that is sent."""
@@ -370,11 +316,7 @@ class Workspace:
         self.sync()
         if unlocked:
             withheld, self._withheld = self._withheld, set()
-            self._repaint(withheld)
-
-    def run(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        """Run work that does not change the session."""
-        self._submit(work, done)
+            self.link.repaint(withheld)
 
     def _wanted(self) -> dict[Where, Drawn]:
         """Return what is drawn and painted."""
@@ -383,36 +325,6 @@ class Workspace:
             painted = wanted.get(where, drawn)
             wanted[where] = replace(drawn, mask=painted.mask)
         return wanted
-
-    def _send(self, frame: int, drawn: dict[int, Drawn | None]) -> None:
-        """Send changed prompts of a frame, in place of those that wait."""
-        engine = self.engine
-        assert engine is not None
-        self._revision += 1
-        revision, shape = self._revision, self.frames.frame_shape
-        self._frame_revision[frame] = revision
-
-        def work() -> Answer:
-            prompts: dict[int, Prompt | None] = {
-                i: None if one is None else one.prompt(shape)
-                for i, one in drawn.items()
-            }
-            return engine.set_prompts(revision, frame, prompts)
-
-        self._change(work, key=(id(engine), frame, *drawn))
-
-    def _mark_frames(
-        self, name: str, frames: Iterable[int], object_ids: Iterable[int]
-    ) -> None:
-        """Approve or unapprove."""
-        engine = self.engine
-        if engine is None:
-            self._warn("There is nothing to approve yet.")
-            return
-        self._revision += 1
-        revision = self._revision
-        where, ids = tuple(frames), tuple(object_ids)
-        self._change(lambda: getattr(engine, name)(revision, where, ids))
 
     def _corrects(self, where: Where, drawn: Drawn | None) -> bool:
         """Return whether what is drawn corrects a mask that is there."""
@@ -445,8 +357,6 @@ class Workspace:
 
     def _hand_on(self, masks: dict[Where, CroppedMask], *, approve: bool) -> None:
         """Give a new session masks of the one before; those taken over are dropped."""
-        engine = self.engine
-        assert engine is not None
         by_frame: defaultdict[int, dict[int, CroppedMask]] = defaultdict(dict)
         for (object_id, frame), mask in masks.items():
             by_frame[frame][object_id] = mask
@@ -456,13 +366,8 @@ class Workspace:
                 masks.pop((object_id, frame), None)
 
         for frame, some in by_frame.items():
-            self._revision += 1
-            self._change(
-                partial(
-                    engine.take_masks, self._revision, frame, some, approve=approve
-                ),
-                then=partial(taken, frame, some),
-            )
+            then = partial(taken, frame, some)
+            self.link.take_masks(frame, some, approve=approve, then=then)
 
     def _keep_leftover(self) -> None:
         """Note which labels on screen no longer belong to a session."""
@@ -489,111 +394,37 @@ class Workspace:
         self.prompts.remove([object_id for object_id, _ in places], edit.frame)
         self.sync()
 
-    def _change(
-        self,
-        work: Callable[[], Answer],
-        *,
-        key: object = None,
-        also_repaint: Iterable[int] = (),
-        then: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Run a change of the session and take its answer in."""
-        engine = self.engine
-
-        def done(answer: Answer) -> None:
-            if engine is None or engine is not self.engine:
-                return
-            then()
-            for one in answer.frames:
-                self.take_frame(engine, one)
-            for row in answer.rows:
-                self.table.update_row(row)
-            self._repaint({*answer.repaint, *also_repaint})
-            if answer.message:
-                self._warn(answer.message)
-            self.result.refresh(now=True)
-            self.rows_changed.emit(None)
-
-        def current() -> Answer:
-            # Changes of a session that is gone need no network.
-            return work() if engine is self.engine else Answer()
-
-        self._submit(current, done, key=key)
-
-    def _let_engine_go(self) -> None:
-        """Have no session any more."""
-        self.engine = None
-        self._to_repaint.clear()
+    def _on_started(self) -> None:
+        """Tell a new session of everything."""
+        self._drop_outdated()
+        self._sent = {}
         self._withheld.clear()
-        self._repainting = False
+        self.table.clear_results()
+        self.rows_changed.emit(None)
+        self._hand_on(self._corrected, approve=False)
+        self.sync(anew=True)
+        self._hand_on(self._approved, approve=True)
 
-    def _repaint(self, frames: Iterable[int]) -> None:
-        """Paint frames again, one after the other, so that clicks come between."""
-        self._to_repaint.update(frames)
-        engine = self.engine
-        if engine is None or self._repainting or not self._to_repaint:
-            return
-        shown = self.frames.current_frame(self._viewer)
-        frame = shown if shown in self._to_repaint else min(self._to_repaint)
-        self._repainting = True
+    def _on_frame(self, answer: FrameAnswer) -> None:
+        """Paint a frame."""
+        frame = answer.frame
+        self.table.update_frame(answer)
+        left = self._leftover[frame]
+        left.difference_update(answer.object_ids)
+        self.result.attach()
+        if self.result.paint(frame, answer.labels, keep=left):
+            self._withheld.add(frame)
+        self.frame_changed.emit(frame)
 
-        def done(answer: Answer | None) -> None:
-            if engine is not self.engine:
-                return
-            self._repainting = False
-            self._to_repaint.discard(frame)
-            for one in answer.frames if answer is not None else ():
-                self.take_frame(engine, one)
-            if self._to_repaint:
-                self._repaint(())
-                return
-            self.result.refresh(now=True)
-            self.rows_changed.emit(None)
-            self.jobs_changed.emit()
+    def _on_row(self, answer: RowAnswer) -> None:
+        self.table.update_row(answer)
 
-        self._submit(partial(engine.frame, frame), done, partial(done, None))
+    def _on_settled(self) -> None:
+        self.result.refresh(now=True)
+        self.rows_changed.emit(None)
 
-    def _submit(
-        self,
-        work: Callable[[], Any],
-        done: Callable[[Any], None],
-        otherwise: Callable[[], None] | None = None,
-        *,
-        key: object = None,
-    ) -> None:
-        """Run a job, and count it until it is over."""
-
-        def over() -> None:
-            self._open_jobs -= 1
-            self.jobs_changed.emit()
-
-        def succeeded(value: Any) -> None:
-            over()
-            done(value)
-
-        def failed(error: Sam2Error) -> None:
-            over()
-            self.message.emit(Message(str(error), Severity.ERROR))
-            if otherwise is not None:
-                otherwise()
-
-        def abandoned() -> None:
-            over()
-            if otherwise is not None:
-                otherwise()
-
-        self._open_jobs += 1
-        self._lane.submit(
-            Job(
-                lambda _report: work(),
-                succeeded,
-                failed,
-                key=key,
-                abandoned=abandoned,
-                dropped=over,
-            )
-        )
-        self.jobs_changed.emit()
+    def _on_message(self, message: Message) -> None:
+        self.message.emit(message)
 
     def _refuse(self, where: Where, drawn: Drawn | None) -> None:
         """Say once that a locked object was not changed."""
