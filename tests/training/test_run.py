@@ -103,6 +103,14 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
         train(other, out=tmp_path / "out", resume=True, device="cpu")
 
 
+def test_a_run_goes_on_with_other_workers(tmp_path):
+    config = write(tmp_path / "run.yaml", stages=[STAGES[0] | {"steps": 1}])
+    weights = train(config, out=tmp_path / "out", device="cpu").read_bytes()
+    other = write(tmp_path / "other.yaml", stages=[STAGES[0] | {"steps": 1}], workers=2)
+    resumed = train(other, out=tmp_path / "out", resume=True, device="cpu")
+    assert resumed.read_bytes() == weights
+
+
 def test_nothing_to_resume(tmp_path, config):
     with pytest.raises(CheckpointError, match="without --resume"):
         train(config, out=tmp_path / "out", resume=True)

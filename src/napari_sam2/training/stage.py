@@ -109,7 +109,7 @@ class TrainingJob:
     @property
     def settings(self) -> str:
         """All that decides how the run goes, as text."""
-        text = repr(self.parameters)
+        text = repr(replace(self.parameters, workers=0))  # they do not
         return text if self.shown is None else f"{text} {self.shown!r}"
 
 
@@ -210,8 +210,9 @@ class StageRun:
             optimizer=self.optimizer.state_dict(),
         )
         if self.job.ranks.is_first:
-            save_checkpoint(self.job.out, checkpoint)
+            # The checkpoint of the last step says that nothing is left to do.
             export_weights(self.job.out / WEIGHTS, self.average)
+            save_checkpoint(self.job.out, checkpoint)
         return checkpoint
 
     def steps(self, start: int) -> Iterator[int]:
