@@ -10,7 +10,11 @@ import numpy as np
 from napari_sam2.inference.prompt import Prompt
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
+
+_MANY = 2**20
 
 Pair = tuple[float, float]
 Where = tuple[int, int]
@@ -39,6 +43,29 @@ class CroppedMask:
             return cls(shape, 0, 0, np.zeros((0, 0), bool))
         y0, x0 = int(rows[0]), int(columns[0])
         return cls(shape, y0, x0, mask[y0 : rows[-1] + 1, x0 : columns[-1] + 1].copy())
+
+    @classmethod
+    def crop_each(
+        cls, labels: NDArray[np.integer], object_ids: Iterable[int]
+    ) -> dict[int, CroppedMask]:
+        """Keep a copy of the mask of each object in labels ``(H, W)``."""
+        from scipy import ndimage
+
+        ids = list(object_ids)
+        most = max(ids, default=0)
+        if most > _MANY:  # a box for each number up to the largest takes too much room
+            return {i: cls.crop(labels == i) for i in ids}
+        boxes = ndimage.find_objects(labels, most)
+        shape = (labels.shape[0], labels.shape[1])
+        masks = {}
+        for object_id in ids:
+            box = boxes[object_id - 1]
+            if box is None:
+                masks[object_id] = cls(shape, 0, 0, np.zeros((0, 0), bool))
+                continue
+            part = labels[box] == object_id
+            masks[object_id] = cls(shape, box[0].start, box[1].start, part)
+        return masks
 
     @property
     def empty(self) -> bool:

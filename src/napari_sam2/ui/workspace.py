@@ -340,11 +340,14 @@ class Workspace:
             for object_id in self.table.object_ids
             for frame in self.table.frames_marked(object_id, Mark.APPROVED)
         }
-        # Frame by frame: reading one may take long.
-        for object_id, frame in sorted(known | approved, key=lambda where: where[::-1]):
-            where = object_id, frame
-            mask = CroppedMask.crop(self.result.stack[frame] == object_id)
-            (self._approved if where in approved else self._corrected)[where] = mask
+        by_frame: defaultdict[int, list[int]] = defaultdict(list)
+        for object_id, frame in known | approved:
+            by_frame[frame].append(object_id)
+        for frame, ids in by_frame.items():
+            masks = CroppedMask.crop_each(self.result.stack[frame], ids)
+            for object_id, mask in masks.items():
+                where = object_id, frame
+                (self._approved if where in approved else self._corrected)[where] = mask
 
     def _drop_outdated(self) -> None:
         """Forget masks whose prompts were changed while a session was started."""
@@ -451,4 +454,4 @@ def _read_masks(source: LabelsSource, frame: int) -> dict[int, CroppedMask]:
             f"The labels hold {found[0]}: labels are whole numbers from 1, and 0 for "
             "the background."
         )
-    return {i: CroppedMask.crop(labels == i) for i in found}
+    return CroppedMask.crop_each(labels, found)
