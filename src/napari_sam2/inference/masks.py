@@ -114,9 +114,10 @@ class FrameMasks:
         self, object_ids: Iterable[int] | None = None
     ) -> Iterator[NDArray[np.bool_]]:
         """Yield the masks ``(H, W)`` of objects, or of all, one by one; see `masks`."""
-        patches = self._patches()
+        found = list(self._patches())
+        patches = {row: (patch, exact) for row, patch, exact in found}
         resolved = self.cleaning.overlap == "highest_logit"
-        owner = self._owners("highest_logit", patches) if resolved else None
+        owner = self._owners("highest_logit", found) if resolved else None
         rows = {object_id: row for row, object_id in enumerate(self.object_ids)}
         for object_id in self.object_ids if object_ids is None else object_ids:
             row = rows[object_id]
@@ -136,20 +137,19 @@ class FrameMasks:
         to the object of the highest logit, or with ``overlap="keep"`` to the object
         added last. uint16, or uint32 if an id needs it.
         """
-        patches = self._patches()
-        owner = self._owners(overlap or self.cleaning.overlap, patches)
+        owner = self._owners(overlap or self.cleaning.overlap, self._patches())
         dtype = np.uint16 if max(self.object_ids, default=0) < 2**16 else np.uint32
         ids: NDArray[np.unsignedinteger] = np.array([*self.object_ids, 0], dtype)
         return ids[owner]
 
     def _owners(
-        self, overlap: Overlap, patches: dict[int, tuple[Patch, bool]]
+        self, overlap: Overlap, patches: Iterable[tuple[int, Patch, bool]]
     ) -> NDArray[np.int32]:
         """Return the row of the object that each pixel belongs to, -1 for none."""
         owner = np.full(self.frame_shape, -1, np.int32)
         highest = np.zeros(self.frame_shape, np.float32)
         exact = []
-        for row, (patch, is_exact) in patches.items():
+        for row, patch, is_exact in patches:
             if is_exact:
                 exact.append((row, patch))
                 continue
@@ -166,9 +166,8 @@ class FrameMasks:
         result = self._results[row]
         return result is not None and result.approved is not None
 
-    def _patches(self) -> dict[int, tuple[Patch, bool]]:
-        """Return the positive logits by row, and whether they are exact."""
-        patches = {}
+    def _patches(self) -> Iterator[tuple[int, Patch, bool]]:
+        """Yield the row, the positive logits, and whether they are exact."""
         for row, result in enumerate(self._results):
             if result is None:
                 continue
@@ -177,11 +176,10 @@ class FrameMasks:
                 y0, y1, x0, x1 = bounding_box(mask)
                 inside = mask[y0:y1, x0:x1]
                 logits = np.where(inside, PROMPTED_LOGIT, -PROMPTED_LOGIT)
-                patches[row] = (Patch(y0, x0, logits.astype(np.float32)), True)
+                yield row, Patch(y0, x0, logits.astype(np.float32)), True
             elif result.present:
                 patch = positive_patch(result.logits, result.view)
-                patches[row] = (self._clean(patch), False)
-        return patches
+                yield row, self._clean(patch), False
 
     def _clean(self, patch: Patch) -> Patch:
         """Fill holes and drop specks of a patch's mask."""

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from napari_sam2.inference.memory import MemoryBank
     from napari_sam2.inference.prompt import Prompt
     from napari_sam2.inference.results import FrameResult, ResultStore
-    from napari_sam2.model.records import View
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,13 +140,10 @@ class ObjectTrack:
             return self.pending[frame].result
         return self.results.get(frame) if frame in self.results else None
 
-    def view_near(self, frame: int) -> View | None:
-        """Return the window that it was seen in nearest to `frame`; None if nowhere."""
+    def nearest_result(self, frame: int) -> int | None:
+        """Return the frame nearest to `frame` that has a result; None if none has."""
         frames = self.results.frames()
-        if not frames:
-            return None
-        nearest = min(frames, key=lambda other: abs(other - frame))
-        return self.results.summary(nearest).view
+        return min(frames, key=lambda other: abs(other - frame), default=None)
 
     def write(self, frame: int, result: FrameResult) -> None:
         """Keep a tracked result."""

@@ -88,10 +88,9 @@ def _seen_view(
     """Return the window in which an object is seen on a frame, or near it."""
     if earlier is not None:
         return earlier.view
-    frames = track.results.frames()
-    if not frames:
+    nearest = track.nearest_result(frame)
+    if nearest is None:
         return None
-    nearest = min(frames, key=lambda other: abs(other - frame))
     return tracker.view(track, frame, backward=nearest > frame)
 
 

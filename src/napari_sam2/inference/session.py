@@ -199,7 +199,9 @@ class Session:
             score = PROMPTED_LOGIT if mask.any() else -PROMPTED_LOGIT
             size = (self._logits_size, self._logits_size)
             # An object that is absent is looked for where it was seen last.
-            (view,) = self.views.for_prompt(Prompt(mask=mask), track.view_near(frame))
+            near = track.nearest_result(frame)
+            seen = None if near is None else track.results.summary(near).view
+            (view,) = self.views.for_prompt(Prompt(mask=mask), seen)
             result = FrameResult(
                 logits=_mask_logits(mask, view, size),
                 view=view,

@@ -437,30 +437,33 @@ def in_plain_words() -> Iterator[None]:
             "its file is still there."
         ) from error
     except (MemoryError, RuntimeError) as error:
-        sentence = about_memory(error)
-        if not sentence:
-            raise
-        raise ConfigError(sentence) from error
+        refuse_full_memory(error)
+        raise
 
 
-def about_memory(error: Exception) -> str:
-    """Return what to do about an error if it says that memory is full, else nothing."""
+def refuse_full_memory(error: Exception) -> None:
+    """Say what to do about an error that says that memory is full; let others pass.
+
+    Raises
+    ------
+    ConfigError
+        If it says so.
+    """
     import torch
 
     text = str(error).lower()
     if isinstance(error, torch.OutOfMemoryError) or "out of memory" in text:
-        return (
+        raise ConfigError(
             "The memory of the graphics card is full: choose a smaller model or the "
             "device cpu, or close what else uses it."
-        )
+        ) from error
     # What torch's allocators for processors raise has no type of its own.
     words = ("allocate memory", "not enough memory")
     if isinstance(error, MemoryError) or any(word in text for word in words):
-        return (
+        raise ConfigError(
             "There is not enough memory: choose a smaller model, or close other "
             "programs."
-        )
-    return ""
+        ) from error
 
 
 def _areas(

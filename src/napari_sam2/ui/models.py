@@ -17,8 +17,8 @@ from napari_sam2.checkpoints import (
     is_downloaded,
     registered_models,
 )
-from napari_sam2.errors import CheckpointError, ConfigError, Sam2Error
-from napari_sam2.ui.engine import about_memory
+from napari_sam2.errors import CheckpointError, Sam2Error
+from napari_sam2.ui.engine import refuse_full_memory
 from napari_sam2.ui.jobs import Job
 from napari_sam2.ui.records import (
     Message,
@@ -84,10 +84,8 @@ def make_predictor(
             progress=progress,
         )
     except (MemoryError, RuntimeError) as error:
-        sentence = about_memory(error)
-        if not sentence:
-            raise
-        raise ConfigError(sentence) from error
+        refuse_full_memory(error)
+        raise
     except OSError as error:
         raise CheckpointError(
             f"{_name(request)} cannot be loaded: {error.strerror or error}."
