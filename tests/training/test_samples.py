@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import signal
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -72,12 +76,48 @@ def test_a_sample_depends_on_its_number_alone(clips):
     assert not torch.equal(first.images, held_out.images)
 
 
+class _GrowingAndShrinking:
+    """Clips of two squares: number 1 grows from frame to frame, number 2 shrinks."""
+
+    def draw(self, rng, start, stage, augment):
+        size = stage.image_size
+        labels = np.zeros((stage.frames, size, size), np.int64)
+        for frame, image in enumerate(labels):
+            grown, shrunk = 6 + 2 * frame, 6 + 2 * (stage.frames - 1 - frame)
+            image[:grown, :grown] = 1
+            image[-shrunk:, -shrunk:] = 2
+        return DrawnClip(labels[:, None].astype(np.float32) / 2, labels)
+
+
+def test_outward_clips_start_where_objects_are_largest(clips):
+    stage = replace(clips.stages[0], frames=5, augment=None)
+    parameters = replace(clips, augment=replace(clips.augment, outward_share=1.0))
+    samples = StepSamples(parameters, stage, TRAINING, _GrowingAndShrinking())
+    starts = set()
+    for number in range(8):
+        sample = samples[number]
+        start = sample.prompts[0].frame
+        areas = sample.masks.flatten(2).sum(2)
+        assert (areas[start] == areas.amax(0)).all()
+        starts.add(start)
+    assert starts == {0, stage.frames - 1}
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_the_loader_keeps_the_order(images, workers):
     samples = StepSamples(images, images.stages[0], TRAINING)
     loaded = list(step_loader(samples, range(2, 4), workers))
     for sample, number in zip(loaded, (2, 3), strict=True):
         assert torch.equal(sample.images, samples[number].images)
+
+
+def test_workers_leave_the_first_sigterm_to_the_run(images):
+    samples = StepSamples(images, images.stages[0], TRAINING)
+    loaded = iter(step_loader(samples, range(12), 1))
+    next(loaded)
+    (worker,) = loaded._workers
+    os.kill(worker.pid, signal.SIGTERM)  # as torchrun and schedulers do, to all
+    assert len(list(loaded)) == 11
 
 
 def test_grey_values_fill_the_range():

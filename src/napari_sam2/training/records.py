@@ -82,7 +82,12 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         if isinstance(value, bool):
             return value
         raise ConfigError(f"{where} is {value!r}; true or false is needed.")
-    if hint is str or get_origin(hint) is Literal:
+    if get_origin(hint) is Literal:
+        if value in get_args(hint):
+            return value
+        known = ", ".join(map(repr, get_args(hint)))
+        raise ConfigError(f"{where} is {value!r}; it must be one of {known}.")
+    if hint is str:
         if isinstance(value, str):
             return value
         raise ConfigError(f"{where} is {value!r}; a text is needed.")

@@ -25,6 +25,8 @@ from napari_sam2.training.sources import (
 )
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from numpy.typing import NDArray
 
     from napari_sam2.training.settings import StageParameters, TrainingParameters
@@ -35,6 +37,8 @@ TRAINING, VALIDATION = 0, 1
 _ATTEMPTS = 50
 # Of the clips whose frames show their neighbours, those that are whole stacks.
 _WHOLE_STACK_SHARE = 0.25
+# Of the largest area of an object: about as large as it gets.
+_NEARLY_LARGEST = 0.75
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +129,14 @@ class StepSamples(Dataset[StepSample]):
         stage, knobs = self.stage.at(step), self.parameters
         rng = self._chance(step)
         start = int(rng.integers(stage.frames))
-        drawn = [self._clip(stage, step, index, start) for index in range(stage.images)]
+        share = self.augment.outward_share if stage.frames > 1 else 0.0
+        outward = share > 0 and bool(rng.random() < share)
+        if outward:
+            start = 0 if 2 * start < stage.frames else stage.frames - 1
+        drawn = [
+            self._clip(stage, step, index, start, outward=outward)
+            for index in range(stage.images)
+        ]
         masks = np.concatenate([masks for _, masks in drawn], axis=1)
         frames = [start]
         if stage.frames > 1 and rng.random() < knobs.prompts.second_frame_share:
@@ -150,11 +161,18 @@ class StepSamples(Dataset[StepSample]):
         )
 
     def _clip(
-        self, stage: StageParameters, step: int, index: int, start: int
+        self,
+        stage: StageParameters,
+        step: int,
+        index: int,
+        start: int,
+        *,
+        outward: bool = False,
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Return frames ``(T, K, S, S)`` and masks ``(T, O, S, S)`` of one clip.
 
-        All its objects are seen on the frame `start`.
+        All its objects are seen on the frame `start`; `outward`: are nearly largest
+        there, where any are.
         """
         least = self.augment.least_area
         for attempt in range(_ATTEMPTS):
@@ -164,6 +182,8 @@ class StepSamples(Dataset[StepSample]):
             there = numbers[(areas >= least) & (numbers > 0)]
             if clip.prompted is not None:
                 there = there[np.isin(there, clip.prompted)]
+            if outward:
+                there = _nearly_largest(there, clip.labels, start)
             if not len(there):
                 continue
             chosen = self._objects(rng, there, clip.labels, stage.objects)
@@ -211,6 +231,15 @@ class StepSamples(Dataset[StepSample]):
         return chosen
 
 
+def _nearly_largest(
+    there: NDArray[np.integer[Any]], labels: NDArray[np.integer[Any]], start: int
+) -> NDArray[np.integer[Any]]:
+    """Return those `there` that are largest on frame `start`, or nearly; or all."""
+    areas = np.stack([(labels == number).sum((1, 2)) for number in there], axis=1)
+    nearly = areas[start] >= _NEARLY_LARGEST * areas.max(axis=0)
+    return there[nearly] if nearly.any() else there
+
+
 def step_loader(
     samples: StepSamples, numbers: range, workers: int
 ) -> DataLoader[StepSample]:
@@ -221,14 +250,22 @@ def step_loader(
         sampler=numbers,
         num_workers=workers,
         prefetch_factor=8 if workers else None,
-        worker_init_fn=_leave_interrupts if workers else None,
+        worker_init_fn=_leave_signals if workers else None,
         multiprocessing_context="spawn" if workers else None,
     )
 
 
-def _leave_interrupts(_worker: int) -> None:
-    """Leave Ctrl-C, which a terminal sends to all processes, to the one that trains."""
+def _leave_signals(_worker: int) -> None:
+    """Leave Ctrl-C and SIGTERM, which reach all processes, to the one that trains.
+
+    A second SIGTERM ends the process: that is how Python stops its children at exit.
+    """
+
+    def wait_for_another(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, wait_for_another)
 
 
 def turn(

@@ -37,6 +37,10 @@ class AugmentParameters:
     ending_share : float
         Share of the objects drawn among those that some frame of the clip does not
         show, where there are any, 0 to 1: how objects end is seldom seen otherwise.
+    outward_share : float
+        Share of the clip steps that start on the first or the last frame, with
+        objects that are about as large there as they get, 0 to 1: from the middle
+        of an object outwards, as annotators go; the others start on any frame.
     """
 
     zoom_share: float = 0.35
@@ -46,9 +50,10 @@ class AugmentParameters:
     gamma: Range = (0.7, 1.4)
     least_area: int = 12
     ending_share: float = 0.0
+    outward_share: float = 0.0
 
     def __post_init__(self) -> None:
-        check_bounds(self, 0.0, 1.0, "zoom_share", "ending_share")
+        check_bounds(self, 0.0, 1.0, "zoom_share", "ending_share", "outward_share")
         check_bounds(self, 0.25, 4.0, "zoom")
         check_bounds(self, 0.0, 100.0, "low_percentile", "high_percentile")
         check_bounds(self, 0.1, 10.0, "gamma")
