@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+import zarr
 
 from cli_runs import Ran, run
 
@@ -155,6 +156,44 @@ def test_folders_of_frames_are_one_stack(evaluate: Any, tmp_path: Path) -> None:
     )
     (stack,) = json.loads(ran.out)["stacks"]
     assert (stack["name"], stack["frames"]) == ("movie", 7)
+
+
+def test_frames_of_the_cell_tracking_challenge(evaluate: Any, tmp_path: Path) -> None:
+    images, labels = scene()
+    for frame in range(len(images)):
+        write(tmp_path / "01" / f"t{frame:03d}.tif", images[frame], "YX")
+        true = tmp_path / "01_GT" / "TRA" / f"man_track{frame:03d}.tif"
+        write(true, labels[frame], "YX")
+    words = ("--no-baselines", "--no-ctc", "--json")
+    folders = tmp_path / "01", tmp_path / "01_GT" / "TRA"
+    (stack,) = json.loads(evaluate(*folders, *words).out)["stacks"]
+    assert (stack["name"], stack["frames"]) == ("01", 7)
+    array = zarr.create_array(tmp_path / "true.zarr", data=labels)
+    assert array.shape == labels.shape
+    (stack,) = json.loads(evaluate(folders[0], tmp_path / "true.zarr", *words).out)[
+        "stacks"
+    ]
+    assert (stack["name"], stack["frames"]) == ("01", 7)
+    (folders[1] / "man_track000.tif").unlink()
+    assert "No image with labels was found" in evaluate(*folders, *words).error
+
+
+def test_a_single_frame_among_stacks(evaluate: Any, tmp_path: Path) -> None:
+    images, labels = scene()
+    for name, part in (("a", slice(1)), ("b", slice(None))):
+        write(tmp_path / "images" / f"{name}.tif", images[part])
+        write(tmp_path / "labels" / f"{name}.tif", labels[part])
+    ran = evaluate(tmp_path / "images", tmp_path / "labels", "--no-baselines", "--json")
+    assert [one["name"] for one in json.loads(ran.out)["stacks"]] == ["b"]
+
+
+def test_seg_and_tra_are_not_of_z_stacks(
+    evaluate: Any, pair: tuple[Path, Path]
+) -> None:
+    pytest.importorskip("ctc_metrics")
+    ran = evaluate(*pair, "--ctc", "--no-baselines")
+    assert ran.code == 1
+    assert "taken for a z-stack" in ran.err
 
 
 def test_time_lapses_have_seg_and_tra(evaluate: Any, tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 import yaml
 
-from cli_runs import run
+from cli_runs import Ran, run
 from napari_sam2.training.checkpoint import load_checkpoint
 
 if TYPE_CHECKING:
@@ -68,6 +69,41 @@ def test_what_cannot_begin_is_told_in_one_line(
     assert ran.code == 1
     assert told in ran.error
     assert not (tmp_path / "out" / "weights.safetensors").exists()
+
+
+def test_a_folder_that_cannot_hold_a_run(tmp_path: Path, capsys: Capture) -> None:
+    config, out = write(tmp_path / "run.yaml", 1), tmp_path / "out"
+    out.write_text("mine")
+    ran = run(capsys, "train", config, "--out", out / "deeper")
+    assert ran.code == 1
+    assert f"{out} is a file" in ran.error
+    out.unlink()
+    out.mkdir()
+    (out / "weights.safetensors").write_text("of a run before")
+    ran = run(capsys, "train", config, "--out", out)
+    assert ran.code == 1
+    assert "no checkpoint" in ran.error
+    assert (out / "weights.safetensors").read_text() == "of a run before"
+
+
+def test_full_memory_and_early_stops_are_told(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write(tmp_path / "run.yaml", 1)
+
+    def fails(error: BaseException) -> Ran:
+        def train(*_: object, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr("napari_sam2.training.run.train", train)
+        return run(capsys, "train", config, "--out", tmp_path / "out")
+
+    full = fails(torch.OutOfMemoryError("CUDA out of memory"))
+    assert full.code == 1
+    assert "graphics card is full: give stages a smaller image_size" in full.error
+    stopped = fails(KeyboardInterrupt())
+    assert stopped.code == 130
+    assert "give the same command again" in stopped.err
 
 
 def test_stopped_after_a_step_it_is_gone_on_with(

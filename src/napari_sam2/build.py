@@ -27,7 +27,11 @@ from napari_sam2.checkpoints import (
 from napari_sam2.composition import composed, instantiated, with_classes
 from napari_sam2.config_check import check_node, check_targets
 from napari_sam2.config_sizes import check_widths
-from napari_sam2.devices import choose_device, choose_precision
+from napari_sam2.devices import (
+    choose_device,
+    choose_precision,
+    telling_full_memory,
+)
 from napari_sam2.errors import CheckpointError, ConfigError
 from napari_sam2.model.hiera import Hiera
 from napari_sam2.model.image_encoder import FpnNeck, ImageEncoder
@@ -332,10 +336,5 @@ def _check_shape(what: str, result: torch.Tensor, channels: int, side: int) -> N
 
 def _moved(model: Sam2, device: torch.device) -> Sam2:
     """Move a network to its device."""
-    try:
+    with telling_full_memory("choose a smaller network"):
         return model.to(device)
-    except torch.OutOfMemoryError as error:
-        raise ConfigError(
-            f"The network does not fit into the free memory of {device}: close what "
-            "else uses it, or give device='cpu'."
-        ) from error

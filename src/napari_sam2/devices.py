@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 
 from napari_sam2.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _log = logging.getLogger(__name__)
 
@@ -94,6 +99,38 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
             "slower than float32: give 'float32' or 'auto'."
         )
     return dtype
+
+
+@contextmanager
+def telling_full_memory(advice: str) -> Iterator[None]:
+    """Say what to do where memory is full.
+
+    Parameters
+    ----------
+    advice : str
+        What makes the work need less, such as "choose a smaller model".
+
+    Raises
+    ------
+    ConfigError
+        In place of what torch or Python raise when memory is full.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if isinstance(error, torch.OutOfMemoryError) or "out of memory" in text:
+            raise ConfigError(
+                f"The memory of the graphics card is full: {advice}, close what else "
+                "uses it, or take the device cpu."
+            ) from error
+        # What torch's allocators for processors raise has no type of its own.
+        words = ("allocate memory", "not enough memory")
+        if isinstance(error, MemoryError) or any(word in text for word in words):
+            raise ConfigError(
+                f"There is not enough memory: {advice}, or close other programs."
+            ) from error
+        raise
 
 
 def _emulates_bfloat16() -> bool:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from napari_sam2.data.image import open_image
-from napari_sam2.data.labels import read_labels
+from napari_sam2.data.labels import read_labels_of
 from napari_sam2.errors import ImageError, PromptError
 from napari_sam2.inference.prompt import Prompt
 
@@ -179,7 +178,7 @@ def label_prompts(
         If it does not fit the stack, or has no labels there.
     """
     file = Path(path)
-    stack = _open_labels(file, frames)
+    stack = read_labels_of(frames, file)
     if stack.frame_shape != frames.frame_shape:
         raise PromptError(
             f"{file} has frames of {_size(stack.frame_shape)} pixels, the image of"
@@ -216,20 +215,6 @@ def label_prompts(
             f" masks would take {needed / 1e9:.0f} GB as prompts. {fewer}"
         )
     return LabelPrompts(dict.fromkeys(wanted), stack, where)
-
-
-def _open_labels(file: Path, frames: StackFrames) -> LabelStack:
-    """Open a label image along the axis of the stack, where it has it."""
-    axis = frames.axes[0]
-    image = open_image(file)
-    position = {
-        letter: index
-        for letter, index in frames.position.items()
-        if image.length(letter) > 1 and image.length(axis) > 1
-    }
-    return read_labels(
-        file, frame_axis=axis if image.length(axis) > 1 else None, position=position
-    )
 
 
 def _matched(
@@ -330,7 +315,7 @@ class _Placing:
             return None
         path = self.folder / prompt.mask
         if path not in self.opened:
-            self.opened[path] = _open_labels(path, self.frames)
+            self.opened[path] = read_labels_of(self.frames, path)
         stack = self.opened[path]
         if len(stack) not in (1, len(self.frames)):
             raise PromptError(

@@ -15,7 +15,13 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_sam2.data.labels import LabelWriter, object_ids, read_labels
+from napari_sam2.data.image import open_image, select_frames
+from napari_sam2.data.labels import (
+    LabelWriter,
+    object_ids,
+    read_labels,
+    read_labels_of,
+)
 from napari_sam2.errors import ImageError
 
 if TYPE_CHECKING:
@@ -465,6 +471,39 @@ def test_what_are_no_labels(
 def test_colours_are_no_labels(shape: tuple[int, ...], axes: str) -> None:
     with pytest.raises(ImageError, match="no label image"):
         read_labels(np.zeros(shape, np.uint8), axes=axes)
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "frame_axis", "lengths"),
+    [
+        ("TYX", (4, 12, 9), None, (4, 12, 9)),
+        ("TZYX", (3, 5, 12, 9), "Z", (3, 5, 12, 9)),  # T is short: C by its shape
+        ("TZYX", (3, 5, 12, 9), "T", (3, 5, 12, 9)),
+        ("TCYX", (4, 2, 12, 9), "T", (4, 12, 9)),
+        ("TZYX", (3, 5, 12, 9), "Z", (5, 12, 9)),  # labels of one time point
+    ],
+)
+def test_labels_without_names_take_their_image_s_axes(
+    tmp_path: Path,
+    axes: str,
+    shape: tuple[int, ...],
+    frame_axis: str | None,
+    lengths: tuple[int, ...],
+) -> None:
+    image = open_image(np.zeros(shape, np.uint8), axes=axes)
+    position = {"ZT"[frame_axis == "Z"]: 1} if axes == "TZYX" else {}
+    channels = 0 if "C" in axes else None
+    frames = select_frames(
+        image, frame_axis=frame_axis, position=position, channels=channels
+    )
+    pixels = np.arange(np.prod(lengths), dtype=np.uint16).reshape(lengths)
+    np.save(tmp_path / "labels.npy", pixels)
+    labels = read_labels_of(frames, tmp_path / "labels.npy")
+    assert labels.axes[0] == frames.axes[0]
+    assert len(labels) == len(frames)
+    if len(lengths) == 4:
+        pixels = pixels[1] if frame_axis == "Z" else pixels[:, 1]
+    np.testing.assert_array_equal(labels[2], pixels[2])
 
 
 def test_object_ids_of_arrays() -> None:

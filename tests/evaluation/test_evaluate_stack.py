@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from label_scenes import discs
 
-from napari_sam2 import Prompt, VideoPredictor
-from napari_sam2.errors import ImageError
+from napari_sam2 import PredictorOptions, Prompt, VideoPredictor
+from napari_sam2.errors import ConfigError, ImageError
 from napari_sam2.evaluation import Protocol, evaluate_stack
 from napari_sam2.evaluation.windows import StackFeatures, track_windows
 
@@ -197,6 +197,12 @@ def test_labels_that_do_not_fit(
 ) -> None:
     with pytest.raises(ImageError, match=message):
         evaluate_stack(predictor, IMAGES, labels)
+
+
+def test_the_published_schedule_is_refused(micro: Sam2) -> None:
+    predictor = VideoPredictor(micro, PredictorOptions.reference())
+    with pytest.raises(ConfigError, match="published_schedule"):
+        evaluate_stack(predictor, IMAGES, LABELS)
 
 
 def test_the_predictor_s_options_are_kept(micro: Sam2) -> None:

@@ -122,6 +122,44 @@ def test_objects_of_a_single_stack_are_kept_back(tmp_path, caplog):
         assert clip.prompted.tolist() == shown.ids
 
 
+def moving(folder, name, empty=()):
+    """Write a scene that is there at four time points, and its labels."""
+    images, labels = scene(0)
+    there = np.array([t not in empty for t in range(4)])[:, None, None, None]
+    for kind, pixels in (("images", images), ("labels", labels)):
+        path = folder / kind / f"{name}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = pixels[None] * (there if kind == "labels" else np.ones_like(there))
+        if kind == "images":
+            axes = {"axes": "TZYX"}
+            tifffile.imwrite(path, pixels.astype(np.uint16), imagej=True, metadata=axes)
+        else:
+            tifffile.imwrite(path, pixels.astype(np.uint16), photometric="minisblack")
+    return folder
+
+
+def test_time_points_with_labels_are_stacks(tmp_path, caplog):
+    stacks = open_annotated(moving(tmp_path, "m", empty=(0, 2)))
+    assert names(stacks) == ["m T1", "m T3"]
+    assert not caplog.records
+    frames, labels = stacks[1].open()
+    assert frames.position == {"T": 3}
+    np.testing.assert_array_equal(labels[2], scene(0)[1][2])
+    split = split_stacks(stacks, 0.5)
+    assert [len(split.shown), len(split.held_out)] == [1, 1]
+    assert "There is one file, so 1 of its 2 stacks" in caplog.text
+    moving(tmp_path, "n")
+    split = split_stacks(open_annotated(tmp_path), 0.5)
+    files = [{one.pair.image for one in part} for part in (split.shown, split.held_out)]
+    assert not files[0] & files[1]
+
+
+def test_time_points_without_any_labels(tmp_path, caplog):
+    moving(write_stacks(tmp_path, 1), "m", empty=range(4))
+    assert names(open_annotated(tmp_path)) == ["s0"]
+    assert "m is left out: The labels m.tif are empty" in caplog.text
+
+
 def test_one_object_cannot_be_split(tmp_path, caplog):
     images, labels = scene(0)
     write_pair(tmp_path, "one", images, labels * (labels == 2))

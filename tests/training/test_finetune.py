@@ -4,20 +4,21 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from annotated_stacks import write_stacks
+from annotated_stacks import scene, write_pair, write_stacks
 from napari_sam2.build import build_model
 from napari_sam2.errors import CheckpointError, ConfigError, ImageError
-from napari_sam2.training.annotated import open_annotated
+from napari_sam2.training.annotated import open_annotated, split_stacks
 from napari_sam2.training.checkpoint import CHECKPOINT, load_checkpoint
 from napari_sam2.training.finetune import (
     FinetuneSettings,
     finetune,
     finetune_parameters,
 )
-from napari_sam2.training.held_out import mean_score, read_scores
+from napari_sam2.training.held_out import mean_score, read_scores, score_held_out
 
 CONFIG = Path(__file__).parents[2] / "configs" / "micro.yaml"
 
@@ -129,6 +130,28 @@ def test_single_frames_are_learned_from_and_scored(tmp_path, settings):
     result = finetune(replace(settings, data=data), out=tmp_path / "out", device="cpu")
     (after,) = result.after
     assert after.objects == 3
+
+
+def test_small_objects_are_scored_where_there_are_no_others(tmp_path, settings):
+    images, labels = scene(0)
+    y, x = np.mgrid[:64, :64] % 16
+    specks = labels * ((y < 3) & (x < 3))
+    for name in ("a", "b"):
+        write_pair(tmp_path / "data", name, images, specks)
+    settings = replace(settings, data=tmp_path / "data", steps=1)
+    result = finetune(settings, out=tmp_path / "out", device="cpu")
+    (before,) = result.before
+    assert (result.kept_back, before.objects) == (1, 3)
+
+
+def test_objects_of_one_stack_are_not_all_scored(tmp_path, settings, monkeypatch):
+    data = write_stacks(tmp_path / "data", 1)
+    split = split_stacks(open_annotated(data), 0.7)
+    assert len(split.held_out[0].ids) == 2
+    monkeypatch.setattr("napari_sam2.training.held_out.MOST_OBJECTS", 1)
+    model = build_model(CONFIG, checkpoint=None, device="cpu", seed=0)
+    (scores,) = score_held_out(split, model)
+    assert scores.objects == 1
 
 
 def test_what_cannot_begin(tmp_path, settings):

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-import torch
-
 from napari_sam2.cli.console import Progress, note
 from napari_sam2.cli.network import (
     build_network,
@@ -19,10 +17,11 @@ from napari_sam2.cli.network import (
 from napari_sam2.cli.options import chosen_frames
 from napari_sam2.data.contrast import estimate_contrast
 from napari_sam2.data.image import open_image
-from napari_sam2.data.label_reader import read_labels
+from napari_sam2.data.label_reader import read_labels_of
 from napari_sam2.data.pairs import StackPair, find_pairs
 from napari_sam2.data.source import as_frame_source
 from napari_sam2.data.zarr_image import looks_like_zarr
+from napari_sam2.devices import telling_full_memory
 from napari_sam2.errors import ConfigError, ImageError, Sam2Error
 from napari_sam2.evaluation import Protocol, evaluate_stack
 from napari_sam2.evaluation.pictures import PICTURE_PATTERN, save_worst_cases
@@ -105,16 +104,15 @@ def evaluate_all(request: EvaluateRequest) -> Report:
     failures: list[Failure] = []
     for name, opened in _sources(request, pairs):
         try:
-            stacks.append(_evaluate(request, predictor, opened(), first=not stacks))
+            with telling_full_memory("evaluate fewer objects (--max-objects)"):
+                done = _evaluate(request, predictor, opened(), first=not stacks)
+            stacks.append(done)
         except KeyboardInterrupt:
             if request.out is not None and stacks:
                 note(f"{request.out} has the report of the stacks done.")
             raise
-        except torch.OutOfMemoryError as error:
-            raise ConfigError(
-                f"The memory of {model.device} is full. Close what else uses it,"
-                " evaluate fewer objects (--max-objects), or give --device cpu."
-            ) from error
+        except ConfigError:
+            raise  # of the network or the machine: no other stack would do better
         except Sam2Error as error:
             if len(pairs) + request.synthetic == 1:
                 raise
@@ -147,6 +145,12 @@ def _evaluate(
 
     The pictures of a report that is replaced go when the first stack is done.
     """
+    if request.tracking and not opened.is_timelapse:
+        raise ImageError(
+            f"{opened.name} is taken for a z-stack, and SEG and TRA are scores of"
+            " time-lapses: name its axes (--axes TYX, --frame-axis T), or leave --ctc"
+            " out."
+        )
     tracking = opened.is_timelapse and request.tracking is not False
     if tracking and request.tracking is None and not can_score_tracks():
         note(
@@ -225,16 +229,34 @@ def _pairs(request: EvaluateRequest) -> list[StackPair]:
                 " that holds both."
             )
         found = find_pairs(image)
-    elif image.is_dir() and labels.is_dir() and not looks_like_zarr(image):
-        found = find_pairs(image, labels)
-        if _is_single_frame(found.pairs[0].image):
-            # Two folders with a file for each frame are one stack.
-            return [StackPair(image.name, image, labels)]
     else:
-        return [StackPair(image.name, image, labels)]
+        whole = [StackPair(image.name, image, labels)]
+        if not all(p.is_dir() and not looks_like_zarr(p) for p in (image, labels)):
+            return whole
+        try:
+            found = find_pairs(image, labels)
+        except ImageError:
+            # Frames of the Cell Tracking Challenge and their labels differ in name.
+            if _are_frames(image, labels):
+                return whole
+            raise
+        if _is_single_frame(found.pairs[0].image) and _are_frames(image, labels):
+            return whole
     for sentence in found.unmatched:
         note(sentence)
     return list(found.pairs)
+
+
+def _are_frames(images: Path, labels: Path) -> bool:
+    """Return whether two folders hold a file for each frame of one stack."""
+    try:
+        stacks = [open_image(folder) for folder in (images, labels)]
+    except ImageError:
+        return False
+    if any(stack.length("Z") > 1 and stack.length("T") > 1 for stack in stacks):
+        return False
+    one, other = (stack.length("Z") * stack.length("T") for stack in stacks)
+    return one == other
 
 
 def _is_single_frame(path: Path) -> bool:
@@ -271,19 +293,8 @@ def _open_pair(request: EvaluateRequest, pair: StackPair) -> OpenStack:
         channels=request.channels,
         positions=request.positions,
     )
-    letters = open_image(pair.labels).axes
-    axis = frames.axes[0]
-    labels = read_labels(
-        pair.labels,
-        # Labels often do not name their axes, and are taken for a z-stack.
-        frame_axis=axis if axis in letters else None,
-        position={
-            letter: index
-            for letter, index in frames.position.items()
-            if letter in letters and axis in letters
-        },
-    )
-    return OpenStack(pair.name, frames, labels, axis == "T")
+    labels = read_labels_of(frames, pair.labels)
+    return OpenStack(pair.name, frames, labels, frames.axes[0] == "T")
 
 
 def _network(request: EvaluateRequest) -> Sam2:

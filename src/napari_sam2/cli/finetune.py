@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path  # noqa: TC003 - typer reads it
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,7 @@ from napari_sam2.cli.options import (
     Precision,
     PrecisionChoice,
 )
+from napari_sam2.cli.train import how_to_go_on
 
 if TYPE_CHECKING:
     from napari_sam2.training.finetune import FinetuneResult, FinetuneSettings
@@ -147,9 +149,10 @@ def finetune(
 ) -> int:
     """Train a model further on stacks that you have labelled.
 
-    The result goes to other commands as --checkpoint DIR/weights.safetensors with the
-    same --model, or with --config DIR/model.yaml.
+    The result goes to other commands as --checkpoint DIR/weights.safetensors, with the
+    same --model or with DIR/model.yaml as --model (track: --config).
     """
+    from napari_sam2.devices import telling_full_memory
     from napari_sam2.training.annotated import Reading
     from napari_sam2.training.finetune import FinetuneSettings
 
@@ -167,11 +170,12 @@ def finetune(
         synthetic_share=synthetic_share,
         seed=seed,
     )
-    with StopRequest("step") as stop:
+    less = "give --freeze-encoder or a smaller --image-size"
+    with StopRequest("step") as stop, telling_full_memory(less):
         try:
             result = _run(settings, out, device, precision.value, stop, resume=resume)
         except KeyboardInterrupt:
-            note("Stopped. To go on, give the same command with --resume.")
+            note(how_to_go_on(out))
             return INTERRUPTED
     if result is not None:
         typer.echo(_as_json(result) if json_ else result.weights)
@@ -190,26 +194,30 @@ def _run(
     """Fine-tune, and tell how it went."""
     from napari_sam2.training.finetune import finetune as train_further
 
-    bars: dict[str, Progress] = {}
+    with ExitStack() as shown:
+        bars: dict[str, Progress] = {}
 
-    def evaluated(name: str, done: int, total: int) -> None:
-        if stop.requested:
-            raise KeyboardInterrupt
-        if name not in bars:
-            bars[name] = Progress(f"scoring {name}", total=total, unit="frames")
-        bars[name].show(done, total)
-        if done >= total:
-            bars.pop(name).__exit__(None, None, None)
+        def evaluated(name: str, done: int, total: int) -> None:
+            if stop.requested:
+                raise KeyboardInterrupt
+            if name not in bars:
+                shown.close()  # one bar at a time
+                bar = Progress(f"scoring {name}", total=total, unit="frames")
+                bars[name] = shown.enter_context(bar)
+            bars[name].show(done, total)
+            if done >= total:
+                shown.close()
+                del bars[name]
 
-    result = train_further(
-        settings,
-        out=out,
-        resume=resume,
-        device=device,
-        precision=precision,
-        stop=stop,
-        progress=evaluated,
-    )
+        result = train_further(
+            settings,
+            out=out,
+            resume=resume,
+            device=device,
+            precision=precision,
+            stop=stop,
+            progress=evaluated,
+        )
     if result is not None:
         for line in _summary(result):
             note(line)
@@ -223,7 +231,10 @@ def _summary(result: FinetuneResult) -> list[str]:
     shown = f"{_count(result.objects_shown, 'object')} in"
     lines = [f"Learned from {shown} {_count(result.stacks, 'stack')}."]
     if not result.after:
-        return [*lines, "Nothing was kept back, so there are no scores."]
+        why = "What was kept back could not be scored"
+        if not result.kept_back:
+            why = "Nothing was kept back, so there are no scores"
+        return [*lines, f"{why}."]
     objects = sum(one.objects for one in result.after)
     where = "of that stack" if result.by_object else "in other stacks"
     kept = f"{_count(objects, 'object')} {where}"

@@ -10,14 +10,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from napari_sam2.cli.console import Progress, note
 from napari_sam2.cli.network import build_network, introduce_network
 from napari_sam2.cli.record import FrameScores, RunIdentity, TrackRecord
 from napari_sam2.cli.summary import summarise
 from napari_sam2.data.label_target import LabelTarget
-from napari_sam2.errors import ConfigError, ImageError, Sam2Error
+from napari_sam2.devices import telling_full_memory
+from napari_sam2.errors import ImageError, Sam2Error
 from napari_sam2.inference.options import PredictorOptions
 from napari_sam2.inference.predictor import VideoPredictor
 
@@ -66,13 +66,8 @@ def track_objects(
         If the network cannot be had, or what was given cannot be used.
     """
     model = _network(request)
-    try:
+    with telling_full_memory("track fewer objects at a time (--object)"):
         return _Run(request, inputs, model, stop).run()
-    except torch.OutOfMemoryError as error:
-        raise ConfigError(
-            f"The memory of {model.device} is full. Close what else uses it, track"
-            " fewer objects at a time (--object), or give --device cpu."
-        ) from error
 
 
 class _Run:

@@ -46,10 +46,12 @@ def train(
 
     On several GPUs: torchrun --nproc-per-node N -m napari_sam2 train CONFIG --out DIR
     """
+    from napari_sam2.devices import telling_full_memory
     from napari_sam2.training.ranks import ranks_of_environment
     from napari_sam2.training.run import train as train_network
 
-    with StopRequest("step") as stop:
+    less = "give stages a smaller image_size, or fewer images, objects or frames"
+    with StopRequest("step") as stop, telling_full_memory(less):
         try:
             weights = train_network(
                 config,
@@ -60,8 +62,17 @@ def train(
                 stop=stop,
             )
         except KeyboardInterrupt:
-            note("Stopped. To go on, give the same command with --resume.")
+            note(how_to_go_on(out))
             return INTERRUPTED
     if ranks_of_environment().is_first:
         typer.echo(weights)
     return 0
+
+
+def how_to_go_on(out: Path) -> str:
+    """Say what to do after a run was stopped."""
+    from napari_sam2.training.checkpoint import CHECKPOINT
+
+    if (out / CHECKPOINT).is_file():
+        return "Stopped. To go on, give the same command with --resume."
+    return "Stopped before there was a checkpoint: give the same command again."

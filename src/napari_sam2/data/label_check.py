@@ -24,6 +24,10 @@ _RENUMBERED = 0.8
 _LEAST_FOLLOWED = 8
 
 
+class EmptyLabelsError(ImageError):
+    """Labels without a single object."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ObjectTable:
     """The outlines of all objects on all frames, one row for each.
@@ -89,7 +93,7 @@ def index_labels(labels: LabelStack, images: FrameSource) -> ObjectTable:
             changed, followed = changed + moved, followed + all_
         before = pixels
     if not rows:
-        raise ImageError(
+        raise EmptyLabelsError(
             f"The labels {labels.name} are empty: all pixels are 0. Label objects with"
             " numbers from 1."
         )

@@ -28,12 +28,13 @@ class LabelStack:
 
     Attributes
     ----------
-    axes, scale, units
+    image, axes, scale, units
         As in `StackFrames`.
     """
 
     def __init__(self, frames: StackFrames) -> None:
         self._frames = frames
+        self.image = frames.image
         self.name = frames.image.name
         self.axes = frames.axes
         self.scale = frames.scale
@@ -120,6 +121,43 @@ def read_labels(
     if image.dtype.kind in "if":
         _ = stack[0]
     return stack
+
+
+def read_labels_of(frames: StackFrames, path: str | os.PathLike[str]) -> LabelStack:
+    """Open the labels of an image, along its frames and where it is on other axes.
+
+    Labels often do not name their axes. Where their lengths are those of the image,
+    they are taken for the image's.
+
+    Parameters
+    ----------
+    frames
+        The frames that the labels belong to.
+    path
+        As in `read_labels`.
+
+    Raises
+    ------
+    ImageError
+        As in `read_labels`.
+    """
+    image, axis = frames.image, frames.axes[0]
+    letters = "".join(letter for letter in image.axes if letter not in "CS")
+    labels = open_image(path)
+    alike = labels.shape == tuple(image.length(letter) for letter in letters)
+    if alike and labels.axes != letters:
+        labels = open_image(path, axes=letters)
+    along = labels.length(axis) > 1
+    return read_labels(
+        path,
+        axes=labels.axes,
+        frame_axis=axis if along else None,
+        position={
+            letter: index
+            for letter, index in frames.position.items()
+            if along and labels.length(letter) > 1
+        },
+    )
 
 
 def object_ids(labels: FrameSource | LazyArray) -> list[int]:

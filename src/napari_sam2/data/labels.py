@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_sam2.data.label_files import ArrayLabels
-from napari_sam2.data.label_reader import LabelStack, object_ids, read_labels
+from napari_sam2.data.label_reader import (
+    LabelStack,
+    object_ids,
+    read_labels,
+    read_labels_of,
+)
 from napari_sam2.data.label_record import LabelLayout, label_dtype
 from napari_sam2.data.label_target import LabelTarget
 from napari_sam2.errors import ImageError
@@ -23,7 +28,13 @@ if TYPE_CHECKING:
 
     from napari_sam2.data.label_files import LabelFile
 
-__all__ = ["LabelStack", "LabelWriter", "object_ids", "read_labels"]
+__all__ = [
+    "LabelStack",
+    "LabelWriter",
+    "object_ids",
+    "read_labels",
+    "read_labels_of",
+]
 
 
 class LabelWriter:

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_sam2.data.label_reader import LabelStack, read_labels
 from napari_sam2.data.source import as_frame_source
-from napari_sam2.errors import ImageError
+from napari_sam2.errors import ConfigError, ImageError
 from napari_sam2.evaluation.annotator import correction, first_interaction
 from napari_sam2.evaluation.baselines import copied_masks, linked_segments
 from napari_sam2.evaluation.objects import suitable_objects
@@ -90,8 +90,16 @@ def evaluate_stack(
         If the labels do not fit the frames, do not tell objects apart, or hold no
         object that can be evaluated.
     ConfigError
-        If SEG and TRA are asked for and py-ctcmetrics is not installed.
+        If SEG and TRA are asked for and py-ctcmetrics is not installed, or the
+        predictor follows the published schedule, which tracks one way from the first
+        prompt.
     """
+    if predictor.options.published_schedule:
+        raise ConfigError(
+            "The published schedule tracks all objects one way from their first prompt,"
+            " and cannot be evaluated from the middle outwards: leave"
+            " published_schedule out."
+        )
     source, truth = as_frame_source(frames), as_labels(labels)
     protocol = protocol or Protocol()
     if tracking:

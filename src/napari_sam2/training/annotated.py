@@ -11,8 +11,8 @@ import numpy as np
 from napari_sam2.data.contrast import Contrast, estimate_contrast
 from napari_sam2.data.frames import select_frames
 from napari_sam2.data.image import open_image
-from napari_sam2.data.label_check import ObjectTable, index_labels
-from napari_sam2.data.labels import read_labels
+from napari_sam2.data.label_check import EmptyLabelsError, ObjectTable, index_labels
+from napari_sam2.data.labels import read_labels_of
 from napari_sam2.data.pairs import StackPair, find_pairs
 from napari_sam2.errors import ImageError
 
@@ -41,11 +41,14 @@ class Reading:
         "Z" or "T", as in `select_frames`.
     channels : tuple of int
         Channels that are shown; all if empty.
+    position : tuple of (str, int)
+        Where the axes that are none of frames, rows, columns and channels are fixed.
     """
 
     axes: str | None = None
     frame_axis: str | None = None
     channels: tuple[int, ...] = ()
+    position: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +120,9 @@ def open_annotated(
 ) -> tuple[AnnotatedStack, ...]:
     """Open all stacks of a folder that can be learned from.
 
-    Those that cannot are told in a warning each, and left out.
+    Those that cannot are told in a warning each, and left out. An image with depth and
+    time is a stack for each index of the axis that its frames do not go along; of
+    these, those without labels are left out in silence.
 
     Parameters
     ----------
@@ -134,10 +139,10 @@ def open_annotated(
     search = find_pairs(data, labels)
     for sentence in search.unmatched:
         _log.warning("%s", sentence)
-    stacks = []
+    stacks: list[AnnotatedStack] = []
     for pair in search.pairs:
         try:
-            stacks.append(_known(pair, reading or Reading()))
+            stacks += _stacks_of(pair, reading or Reading())
         except ImageError as error:
             _log.warning("%s is left out: %s", pair.name, error)
     if not stacks:
@@ -151,7 +156,9 @@ def open_annotated(
 def split_stacks(
     stacks: Sequence[AnnotatedStack], share: float, seed: int = 0
 ) -> Split:
-    """Keep back a share of the stacks, or of the objects of a single one.
+    """Keep back a share of the files, or of what there is in a single one.
+
+    That is its stacks, where it has depth and time, or else its objects.
 
     Parameters
     ----------
@@ -165,12 +172,20 @@ def split_stacks(
     rng = np.random.default_rng(seed)
     if share <= 0:
         return Split(tuple(stacks), ())
+    files = list(dict.fromkeys(stack.pair.image for stack in stacks))
+    if len(files) > 1:
+        chosen = _chosen(rng, len(files), share)
+        kept = {i for i, s in enumerate(stacks) if files.index(s.pair.image) in chosen}
+        return _split_at(stacks, kept)
     if len(stacks) > 1:
         kept = _chosen(rng, len(stacks), share)
-        return Split(
-            tuple(one for i, one in enumerate(stacks) if i not in kept),
-            tuple(one for i, one in enumerate(stacks) if i in kept),
+        _log.warning(
+            "There is one file, so %d of its %d stacks are kept back to measure. They "
+            "are like the others: scores on other files may be lower.",
+            len(kept),
+            len(stacks),
         )
+        return _split_at(stacks, kept)
     (stack,) = stacks
     ids = stack.ids
     if len(ids) == 1:
@@ -181,18 +196,26 @@ def split_stacks(
     seen = np.array([(stack.objects.ids == one).sum() for one in ids])
     long = np.flatnonzero(seen >= _LEAST_FRAMES)
     worth = long if len(long) > 1 else np.arange(len(ids))
-    kept = {ids[worth[i]] for i in _chosen(rng, len(worth), share)}
+    away = {ids[worth[i]] for i in _chosen(rng, len(worth), share)}
     _log.warning(
         "There is one stack, so %d of its %d objects are kept back to measure. They "
         "are seen in training, though never prompted: scores on other stacks may be "
         "lower.",
-        len(kept),
+        len(away),
         len(ids),
     )
     return Split(
-        (stack.only([one for one in ids if one not in kept]),),
-        (stack.only(sorted(kept)),),
+        (stack.only([one for one in ids if one not in away]),),
+        (stack.only(sorted(away)),),
         by_object=True,
+    )
+
+
+def _split_at(stacks: Sequence[AnnotatedStack], kept: set[int]) -> Split:
+    """Keep back the stacks at some places."""
+    return Split(
+        tuple(one for i, one in enumerate(stacks) if i not in kept),
+        tuple(one for i, one in enumerate(stacks) if i in kept),
     )
 
 
@@ -208,9 +231,35 @@ def _open(pair: StackPair, reading: Reading) -> tuple[StackFrames, LabelStack]:
     frames = select_frames(
         open_image(pair.image, axes=reading.axes),
         frame_axis=reading.frame_axis,
+        position=dict(reading.position),
         channels=reading.channels or None,
     )
-    return frames, read_labels(pair.labels, frame_axis=reading.frame_axis)
+    return frames, read_labels_of(frames, pair.labels)
+
+
+def _stacks_of(pair: StackPair, reading: Reading) -> list[AnnotatedStack]:
+    """Open all stacks of a pair that have labels: one, but for depth and time.
+
+    Raises
+    ------
+    ImageError
+        If one of them cannot be learned from, or none has labels.
+    """
+    frames, labels = _open(pair, reading)
+    others = [axis for axis in frames.position if labels.image.length(axis) > 1]
+    if not others:
+        return [_known(pair, reading)]
+    (axis,) = others
+    found = []
+    for index in range(frames.image.length(axis)):
+        one = replace(pair, name=f"{pair.name} {axis}{index}")
+        here = replace(reading, position=((axis, index),))
+        try:
+            found.append(_known(one, here))
+        except EmptyLabelsError:
+            if not found and index == frames.image.length(axis) - 1:
+                raise
+    return found
 
 
 def _known(pair: StackPair, reading: Reading) -> AnnotatedStack:

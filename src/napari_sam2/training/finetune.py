@@ -27,7 +27,7 @@ from napari_sam2.training.held_out import (
     write_scores,
 )
 from napari_sam2.training.ranks import ranks_of_environment
-from napari_sam2.training.run import check_folder, run_training
+from napari_sam2.training.run import check_run, run_training
 from napari_sam2.training.settings import StageParameters, TrainingParameters
 from napari_sam2.training.sources import ClipSource, MixedClips, SyntheticClips
 from napari_sam2.training.stack_clips import CropParameters, StackClips
@@ -123,6 +123,8 @@ class FinetuneResult:
         Weights and YAML of the network.
     stacks, objects_shown : int
         How many were learned from.
+    kept_back : int
+        Stacks kept back, or the one whose objects were; 0 if nothing was.
     by_object : bool
         Whether the scores are of objects of the stack that was learned from.
     before, after : tuple of StackScores
@@ -133,6 +135,7 @@ class FinetuneResult:
     config: Path
     stacks: int
     objects_shown: int
+    kept_back: int
     by_object: bool
     before: tuple[StackScores, ...]
     after: tuple[StackScores, ...]
@@ -178,7 +181,7 @@ def finetune(
     Sam2Error
         If numbers became NaN; the last good weights are kept.
     """
-    check_folder(out, resume=resume)
+    check_run(out, precision, resume=resume)
     ranks = ranks_of_environment()
     stacks = open_annotated(settings.data, settings.labels, settings.reading)
     split = split_stacks(stacks, settings.held_out, settings.seed)
@@ -225,6 +228,7 @@ def finetune(
         config=out / CONFIG,
         stacks=len(split.shown),
         objects_shown=sum(len(stack.ids) for stack in split.shown),
+        kept_back=len(split.held_out),
         by_object=split.by_object,
         before=before,
         after=after,

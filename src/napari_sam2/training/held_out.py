@@ -20,15 +20,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_sam2.model.sam2 import Sam2
-    from napari_sam2.training.annotated import Split
+    from napari_sam2.training.annotated import AnnotatedStack, Split
 
 _log = logging.getLogger(__name__)
 
 INTERACTIONS = (1, 3)
 """Prompts of the simulated annotator after which scores are taken."""
 
-_PROTOCOL = Protocol(interactions=max(INTERACTIONS), most_objects=16)
-"""Objects on too few frames count where a stack has no others."""
+MOST_OBJECTS = 16
+"""How many objects of a stack are scored, evenly spread over all."""
+
+_PROTOCOL = Protocol(interactions=max(INTERACTIONS), most_objects=MOST_OBJECTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +79,18 @@ def score_held_out(
             if progress is not None:
                 progress(name, done, total)
 
-        _, seen = np.unique(stack.objects.ids, return_counts=True)
-        least = min(_PROTOCOL.least_frames, int(seen.max()))
         frames, labels = stack.open()
+        ids = stack.ids
+        if len(ids) > MOST_OBJECTS:
+            spread = np.linspace(0, len(ids) - 1, MOST_OBJECTS).round().astype(int)
+            ids = [ids[place] for place in spread]
         try:
             found = evaluate_stack(
                 predictor,
                 frames,
                 labels,
-                protocol=replace(_PROTOCOL, least_frames=least),
-                object_ids=stack.ids if split.by_object else (),
+                protocol=_easiest(stack),
+                object_ids=ids if split.by_object else (),
                 contrast=stack.contrast,
                 name=name,
                 progress=tell,
@@ -97,6 +101,17 @@ def score_held_out(
         ious = tuple(found.mean_iou(count) for count in INTERACTIONS)
         scores.append(StackScores(name, len(found.model.objects), ious))
     return tuple(scores)
+
+
+def _easiest(stack: AnnotatedStack) -> Protocol:
+    """Return the protocol; objects too small or brief count where all are so."""
+    table = stack.objects
+    _, places, seen = np.unique(table.ids, return_inverse=True, return_counts=True)
+    means = np.bincount(places.ravel(), table.areas) / seen
+    usual = (seen >= _PROTOCOL.least_frames) & (means >= _PROTOCOL.least_area)
+    if usual.any():
+        return _PROTOCOL
+    return replace(_PROTOCOL, least_frames=1, least_area=0.0)
 
 
 def mean_score(scores: Sequence[StackScores], interactions: int) -> float:

@@ -216,7 +216,9 @@ def spoiled_masks(target: Tensor, others: Tensor, generator: torch.Generator) ->
     """
     size = target.shape[-1]
     reach = int(torch.randint(size // 40, size // 10, (), generator=generator))
-    wider = F.max_pool2d(target, 2 * reach + 1, stride=1, padding=reach)
+    side = 2 * reach + 1
+    rows = F.max_pool2d(target, (side, 1), stride=1, padding=(reach, 0))
+    wider = F.max_pool2d(rows, (1, side), stride=1, padding=(0, reach))
     draw = torch.rand(len(target), generator=generator).to(target.device)
     around = (draw < 1 / 3)[:, None, None, None] & (wider > 0).flatten(1).any(1)[
         :, None, None, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,12 +97,7 @@ def run_training(
     shown, held_out : ClipSource, optional
         What is learned from and what validates; synthetic scenes where None.
     """
-    if precision == "float16":
-        raise ConfigError(
-            "Gradients of float16 are too coarse to train with: give 'bfloat16', "
-            "'float32' or 'auto'."
-        )
-    check_folder(out, resume=resume)
+    check_run(out, precision, resume=resume)
     ranks = ranks_of_environment()
     target = choose_device(ranks.device(device))
     job = TrainingJob(parameters, out, target, precision, ranks, shown, held_out, stop)
@@ -112,21 +108,36 @@ def run_training(
     return out / WEIGHTS
 
 
-def check_folder(out: Path, *, resume: bool) -> None:
-    """Refuse a folder that holds a run, or that lacks the one to go on with.
+def check_run(out: Path, precision: str, *, resume: bool) -> None:
+    """Refuse what no run can be written to, or be computed in; make nothing yet.
 
     Raises
     ------
     ConfigError
-        If a run would be overwritten.
+        If a run would be overwritten, `out` is no folder that may be written, or the
+        precision is "float16".
     CheckpointError
         If there is nothing to go on from.
     """
+    if precision == "float16":
+        raise ConfigError(
+            "Gradients of float16 are too coarse to train with: give 'bfloat16', "
+            "'float32' or 'auto'."
+        )
+    nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        what = "may not be written" if nearest.is_dir() else "is a file"
+        raise ConfigError(f"{nearest} {what}: give another folder for the run.")
     there = (out / CHECKPOINT).is_file()
     if there and not resume:
         raise ConfigError(
             f"{out} holds a training run already: give --resume to go on with it, or "
             "another folder."
+        )
+    if not there and (out / WEIGHTS).is_file():
+        raise ConfigError(
+            f"{out} holds the {WEIGHTS} of a run, but no checkpoint of it: give "
+            "another folder, or move them away."
         )
     if resume and not there:
         raise CheckpointError(

@@ -185,7 +185,7 @@ class StageRun:
             seed=parameters.seed,
         ).train()
         if parameters.freeze_encoder:
-            model.image_encoder.requires_grad_(False)
+            model.image_encoder.requires_grad_(False).eval()
         self.model = model
         self.average = averaged_copy(model)
         self.optimizer = WeightOptimizer(model, parameters, stage)

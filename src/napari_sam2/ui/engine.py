@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from napari_sam2.errors import ConfigError, ImageError, PromptError
+from napari_sam2.errors import ImageError, PromptError
 from napari_sam2.ui.records import Mark
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from napari_sam2.inference.schedule import Direction
     from napari_sam2.inference.session import Session
     from napari_sam2.ui.drawn import CroppedMask
+
+
+LESS_MEMORY = "choose a smaller model"
+"""What to do where memory is full."""
 
 
 class Predictor(Protocol):
@@ -429,40 +433,15 @@ def in_plain_words() -> Iterator[None]:
     ConfigError
         If there is not enough memory.
     """
+    from napari_sam2.devices import telling_full_memory
+
     try:
-        yield
+        with telling_full_memory(LESS_MEMORY):
+            yield
     except OSError as error:
         raise ImageError(
             f"The image cannot be read ({error or type(error).__name__}). Check that "
             "its file is still there."
-        ) from error
-    except (MemoryError, RuntimeError) as error:
-        refuse_full_memory(error)
-        raise
-
-
-def refuse_full_memory(error: Exception) -> None:
-    """Say what to do about an error that says that memory is full; let others pass.
-
-    Raises
-    ------
-    ConfigError
-        If it says so.
-    """
-    import torch
-
-    text = str(error).lower()
-    if isinstance(error, torch.OutOfMemoryError) or "out of memory" in text:
-        raise ConfigError(
-            "The memory of the graphics card is full: choose a smaller model or the "
-            "device cpu, or close what else uses it."
-        ) from error
-    # What torch's allocators for processors raise has no type of its own.
-    words = ("allocate memory", "not enough memory")
-    if isinstance(error, MemoryError) or any(word in text for word in words):
-        raise ConfigError(
-            "There is not enough memory: choose a smaller model, or close other "
-            "programs."
         ) from error
 
 

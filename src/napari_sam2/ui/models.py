@@ -18,7 +18,7 @@ from napari_sam2.checkpoints import (
     registered_models,
 )
 from napari_sam2.errors import CheckpointError, Sam2Error
-from napari_sam2.ui.engine import refuse_full_memory
+from napari_sam2.ui.engine import LESS_MEMORY
 from napari_sam2.ui.jobs import Job
 from napari_sam2.ui.records import (
     Message,
@@ -72,20 +72,19 @@ def make_predictor(
     """
     load_library_of_torch()
     from napari_sam2.build import build_model
+    from napari_sam2.devices import telling_full_memory
     from napari_sam2.inference.predictor import VideoPredictor
 
     try:
-        model = build_model(
-            request.config,
-            checkpoint=request.checkpoint,
-            device=request.device,
-            precision=request.precision,
-            overrides=request.overrides,
-            progress=progress,
-        )
-    except (MemoryError, RuntimeError) as error:
-        refuse_full_memory(error)
-        raise
+        with telling_full_memory(LESS_MEMORY):
+            model = build_model(
+                request.config,
+                checkpoint=request.checkpoint,
+                device=request.device,
+                precision=request.precision,
+                overrides=request.overrides,
+                progress=progress,
+            )
     except OSError as error:
         raise CheckpointError(
             f"{_name(request)} cannot be loaded: {error.strerror or error}."
