@@ -13,8 +13,10 @@ import torch
 from cli_runs import Ran, all_labels, run, write_prompts, write_stack
 from napari_sam2 import Prompt, VideoPredictor
 from napari_sam2.checkpoints import config_folder
-from napari_sam2.data.image import open_image
+from napari_sam2.cli.options import chosen_frames
+from napari_sam2.data.image import StackImage, open_image
 from napari_sam2.data.labels import LabelWriter, read_labels
+from napari_sam2.errors import ImageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -217,6 +219,20 @@ def test_images_of_more_axes(capsys: Capture, tmp_path: Path) -> None:
     assert "made for other.tif, not for a.npy" in ran.err
     labels = read_labels(out)
     assert (len(labels), labels.frame_shape, labels.axes) == (3, (24, 20), "TYX")
+
+
+def seen_channels(image: StackImage, name: str) -> tuple[int, ...]:
+    frames = chosen_frames(image, frame_axis=None, channels=(name,), positions=())
+    return frames.channels
+
+
+def test_channels_named_by_numbers() -> None:
+    pixels = np.zeros((2, 3, 24, 20), np.uint8)
+    image = StackImage(pixels, axes="ZCYX", channel_names=("405", "488", "1"))
+    for name, number in (("488", 1), ("405", 0), ("1", 1), ("0", 0)):
+        assert seen_channels(image, name) == (number,)
+    with pytest.raises(ImageError, match="no channel 561"):
+        seen_channels(image, "561")
 
 
 @pytest.mark.parametrize(

@@ -213,6 +213,38 @@ def paint(desk, frame, y, x, label, size=7):
         layer.paint((frame, y, x), label)
 
 
+def test_movies_of_stacks_begin_at_the_time_on_screen(desk):
+    layer = desk.viewer.add_image(np.zeros((5, 8, 64, 64), np.uint16))
+    desk.viewer.dims.set_point(0, 4)
+    desk.controller.set_image(layer)
+    assert desk.controller.axes.position == (("T", 4),)
+    click(desk, 20, 30, frame=3)
+    assert desk.labelled(1) == [3]
+    desk.controller.image.data = np.zeros((4, 8, 64, 64), np.uint16)
+    assert dict(desk.controller.axes.position)["T"] < 4
+
+
+def test_an_image_that_could_not_be_read_is_read_again(desk):
+    start, broken = DiscPredictor.start, [True]
+
+    class Away(DiscPredictor):
+        def start(self, frames, *, contrast=None):
+            if broken[0]:
+                raise OSError("the drive is away")
+            return start(self, frames, contrast=contrast)
+
+    desk = Desk(ViewerModel(), make=lambda _, options, __: Away(options=options))
+    desk.open()
+    assert "the drive is away" in desk.said[-1]
+    desk.controller.add_point(20, 30)
+    broken[0] = False
+    desk.controller.propagate()
+    assert "try again" in desk.said[-1]
+    desk.controller.propagate()
+    assert desk.labelled(1) == list(range(8))
+    desk.controller.close()
+
+
 def test_a_brush_stroke_is_a_mask_prompt_pixel_for_pixel(desk):
     paint(desk, 2, 30, 30, 4)
     painted = desk.controller.labels()[2].copy()
@@ -272,6 +304,33 @@ def test_a_stroke_takes_the_place_of_points(desk):
     labels = desk.controller.labels()[2] == 1
     assert labels[20, 30]
     assert labels[45, 30]
+
+
+def test_undo_of_a_stroke_brings_points_and_boxes_back(desk):
+    click(desk, 20, 30, frame=2)
+    desk.controller.add_point(23, 33)
+    desk.viewer.layers["SAM 2 boxes and outlines"].add(
+        np.array([[2, 10, 20], [2, 10, 42], [2, 32, 42], [2, 32, 20]]),
+        shape_type="rectangle",
+    )
+    before = desk.controller.labels()[2].copy()
+    points = desk.viewer.layers["SAM 2 points"]
+    kept = points.data.copy()
+    paint(desk, 2, 45, 30, 1)
+    paint(desk, 2, 48, 30, 1)
+    layer = desk.controller.labels_layer
+    layer.undo()
+    assert len(points.data) == 0
+    layer.undo()
+    np.testing.assert_array_equal(points.data, kept)
+    assert points.features["positive"].tolist() == [True, True]
+    assert len(desk.viewer.layers["SAM 2 boxes and outlines"].data) == 1
+    np.testing.assert_array_equal(desk.controller.labels()[2], before)
+    layer.redo()
+    assert len(points.data) == 0
+    assert desk.controller.labels()[2][45, 30] == 1
+    layer.undo()
+    np.testing.assert_array_equal(points.data, kept)
 
 
 def test_erasing_all_says_that_the_object_is_not_there(desk):

@@ -16,6 +16,7 @@ from napari_sam2.ui.controller import Controller
 from napari_sam2.ui.records import (
     Activity,
     Mark,
+    ModelRequest,
     ModelStage,
     ObjectStatus,
     Severity,
@@ -283,6 +284,24 @@ def test_labels_are_propagated_from_the_menu(qtbot, viewer, monkeypatch):
     )
     assert [row.object_id for row in controller.objects] == [4, 9]
     assert (controller.labels()[2] == theirs[2]).all()
+
+
+def test_its_own_labels_are_propagated_from_their_prompts(qtbot, viewer, monkeypatch):
+    viewer.add_image(np.zeros((6, 64, 64), np.uint16), name="Stack")
+    controller = Controller(
+        viewer, make=lambda _, options, __: DiscPredictor(options=options)
+    )
+    monkeypatch.setattr(Controller, "of", lambda _: controller)
+    controller.set_image(viewer.layers["Stack"])
+    controller.load_model(ModelRequest("discs"))
+    controller.go_to(2)
+    controller.add_point(20, 30)
+    until(qtbot, lambda: [row.frames_done for row in controller.objects] == [1])
+    viewer.layers.selection.active = controller.labels_layer
+    propagate_labels(viewer)
+    until(qtbot, lambda: [row.frames_done for row in controller.objects] == [6])
+    assert [row.prompts for row in controller.objects] == [1]
+    assert len(viewer.layers["SAM 2 points"].data) == 1
 
 
 def test_propagating_without_labels_says_what_to_select():

@@ -59,6 +59,21 @@ def test_a_file_that_cannot_be_written_says_so(name, desk, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_opening_asks_for_no_reader_but_for_labels(tmp_path, npe2pm):
+    npe2pm.register(PluginManifest.from_distribution("napari-sam2"))
+    for name in ("image.tif", "cells_labels.tif", "cells-labels.ome.tif"):
+        pixels = np.ones((4, 8, 8), np.uint16)
+        tifffile.imwrite(tmp_path / name, pixels, photometric="minisblack")
+        claims = [
+            r.plugin_name for r in npe2pm.iter_compatible_readers(tmp_path / name)
+        ]
+        assert ("napari-sam2" in claims) == ("labels" in name)
+    (layer,) = ViewerModel().open(
+        str(tmp_path / "cells_labels.tif"), plugin="napari-sam2"
+    )
+    assert isinstance(layer, Labels)
+
+
 def test_files_of_others_are_left_to_others(tmp_path):
     tifffile.imwrite(tmp_path / "image.tif", np.zeros((4, 8, 8), np.uint16))
     tifffile.imwrite(tmp_path / "ome.ome.tif", np.zeros((4, 8, 8), np.uint16))

@@ -130,6 +130,22 @@ class TestImageBox:
         assert axes.axes == "ZTCYX"
         assert axes.position == axes.channels == ()
 
+    def test_planes_that_are_moments_are_followed_along_time(self, box, controller):
+        self.open(box)
+        box.axes.setText("tyx")
+        box.axes.editingFinished.emit()
+        axes = controller.calls[-1][2]
+        assert (axes.axes, axes.frame_axis) == ("TYX", "T")
+
+    @pytest.mark.parametrize(
+        ("limits", "decimals"),
+        [((0.0, 4000.0), 0), ((0.0, 50.0), 4), ((2e-5, 4.7e-5), 8)],
+    )
+    def test_limits_have_digits_enough(self, box, limits, decimals):
+        box._show_limits(*limits)
+        assert box.low.decimals() == decimals
+        assert box.high.value() == pytest.approx(limits[1], rel=1e-2)
+
     def test_what_was_refused_is_shown_as_it_is(self, box, controller):
         self.open(box)
         box.axes.setText("QQQ")

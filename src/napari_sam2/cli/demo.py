@@ -51,8 +51,8 @@ def demo(
         note("Stopped.")
         return INTERRUPTED
     note(
-        f"To look at it: napari {image} {labels}\nIn napari's layer list, right-click"
-        " demo-labels and choose Convert to Labels."
+        f"To look at it, open both in napari: {image}, and {labels} with SAM 2 as the"
+        " reader."
     )
     typer.echo(summary.as_json() if json_ else summary.labels)
     return 0 if summary.complete else INTERRUPTED

@@ -206,9 +206,11 @@ def chosen_frames(
 
 def _channel_number(image: StackImage, name: str) -> int:
     """Return the number of a channel given by number or by name."""
-    if name.strip().isdecimal():
-        return int(name)
     names = [known.casefold() for known in image.channel_names]
+    if name.strip().isdecimal() and (
+        int(name) < image.length("C") or name.casefold() not in names
+    ):
+        return int(name)
     if names.count(name.casefold()) != 1:
         there = ", ".join(image.channel_names) or "no names"
         raise ImageError(

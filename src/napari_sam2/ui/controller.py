@@ -625,6 +625,8 @@ class Controller:
         if not len(work.table):
             self._say("There is nothing to propagate: click on an object first.")
         elif work.link.engine is None:
+            if work.link.failed and self._loader.predictor is not None:
+                work.start(self._loader.predictor)
             self._say("The image is still being read: try again in a moment.")
         elif work is self._work:
             self._runner.begin(work, span)

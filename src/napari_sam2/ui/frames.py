@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -181,6 +181,17 @@ class LayerFrames:
             return 0
         position = self.layer.world_to_data(np.asarray(viewer.dims.point))
         return int(np.clip(round(position[self.frame_axis]), 0, self.num_frames - 1))
+
+    def choice_at(self, viewer: ViewerModel) -> AxesChoice:
+        """Return the choice of these frames, but at the place that is on screen."""
+        place = self.layer.world_to_data(np.asarray(viewer.dims.point))
+        shape = _shape(self.layer)
+        position = []
+        for letter, _ in self.choice.position:
+            axis = self.choice.axes.index(letter)
+            index = int(np.clip(round(place[axis]), 0, shape[axis] - 1))
+            position.append((letter, index))
+        return replace(self.choice, position=tuple(position))
 
     def on_screen(self, viewer: ViewerModel, frame: int) -> bool:
         """Return whether a change of a frame would be seen."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -276,7 +277,10 @@ class ImageBox(QWidget):
 
     def _show_limits(self, low: float, high: float) -> None:
         """Show limits with as many digits as their distance asks for."""
-        decimals = 0 if high - low >= 100 else 4
+        span = high - low
+        decimals = 0 if span >= 100 else 4
+        if 0 < span < 1:  # lifetimes in seconds, say
+            decimals = 3 - math.floor(math.log10(span))
         for box, value in ((self.low, low), (self.high, high)):
             box.setDecimals(decimals)
             box.setSingleStep((high - low) / 50 or 1.0)
@@ -308,7 +312,14 @@ class ImageBox(QWidget):
             contrast=self._contrast(),
         )
         if after.axes != before.axes:
-            after = replace(after, position=(), channels=())
+            walks = [letter for letter in "ZT" if letter in after.axes] or ["Z"]
+            kept = before.frame_axis in walks
+            after = replace(
+                after,
+                frame_axis=before.frame_axis if kept else walks[0],
+                position=(),
+                channels=(),
+            )
         elif after.frame_axis != before.frame_axis:
             other = {"Z": "T", "T": "Z"}[after.frame_axis]
             at = ((other, 0),) if other in after.axes else ()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from napari.layers import Image
 from psygnal import Signal
 
+from napari_sam2.errors import ImageError
 from napari_sam2.ui.frames import layer_frames
 from napari_sam2.ui.workspace import Workspace
 
@@ -91,6 +92,8 @@ class Images:
             If it cannot be seen as frames; then all is as before.
         """
         frames = layer_frames(layer, axes)
+        if axes is None and frames.choice.position:
+            frames = layer_frames(layer, frames.choice_at(self._viewer))
         work = self._workspace(frames)
         if work is not self.work:
             self.leave()
@@ -181,4 +184,7 @@ class Images:
         work.close()
         self.left.emit(work)
         layer, choice = work.frames.layer, work.frames.choice
-        self.open(layer, choice if layer.ndim == len(choice.axes) else None)
+        try:
+            self.open(layer, choice if layer.ndim == len(choice.axes) else None)
+        except ImageError:  # the new image ends before the position that was chosen
+            self.open(layer, None)

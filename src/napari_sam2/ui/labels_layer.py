@@ -47,12 +47,15 @@ class BrushEdit:
         Objects that have gained pixels, or lost them to the background.
     undone : bool
         Whether it came by undo or redo.
+    before : ndarray
+        ``(H, W)`` as it was, a copy.
     """
 
     frame: int
     labels: NDArray[np.unsignedinteger] = field(repr=False)
     object_ids: tuple[int, ...]
     undone: bool
+    before: NDArray[np.unsignedinteger] = field(repr=False)
 
 
 class ResultLayer:
@@ -317,14 +320,25 @@ class ResultLayer:
             self.refresh(now=True)
             self._refused("A locked object keeps its pixels: unlock it to change it.")
         for frame, ids in touched.items():
+            before = self._before(frame, edits)
             self._brushed[frame] = stack[frame].copy()
             changed = tuple(sorted(ids - self.locked - {0}))
             if changed:
                 # What was put off is out of date: the session answers to the stroke.
                 self._deferred.pop(frame, None)
-                self._edited(BrushEdit(frame, stack[frame].copy(), changed, False))
+                now = stack[frame].copy()
+                self._edited(BrushEdit(frame, now, changed, False, before))
         if self._deferred:
             self.refresh()
+
+    def _before(self, frame: int, edits: list[_Edit]) -> NDArray[np.unsignedinteger]:
+        """Return a frame ``(H, W)`` as it was before some edits."""
+        axis = self._frames.frame_axis
+        labels: NDArray[np.unsignedinteger] = self.stack[frame].copy()
+        for where, before, _ in reversed(edits):
+            here = slice(None) if axis is None else where[axis] == frame
+            labels[where[-2][here], where[-1][here]] = before[here]
+        return labels
 
     def _restore_locked(
         self, where: tuple[NDArray[np.intp], ...], before: NDArray[Any], new: int
@@ -384,7 +398,7 @@ class ResultLayer:
         self._brushed[frame] = now.copy()
         touched = tuple(sorted(ids - self.locked - {0}))
         if touched:
-            self._edited(BrushEdit(frame, now.copy(), touched, True))
+            self._edited(BrushEdit(frame, now.copy(), touched, True, before))
 
     def _make_layer(self, data: NDArray[np.unsignedinteger]) -> Labels:
         image = self._frames.layer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,25 @@ _POINT, _LINE = 0.03, 0.006  # of the frame's shorter side
 _SETTLED = ("added", "changed", "removed")
 _CONTROL = "Control"
 _OUTLINES = ("polygon", "ellipse")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TakenPrompts:
+    """What was drawn for an object on a frame, in the coordinates of the layers.
+
+    Attributes
+    ----------
+    object_id : int
+        Whose it is.
+    points : tuple of (ndarray, bool)
+        Positions, and whether they are on the object.
+    shapes : tuple of (ndarray, str)
+        Corners, and the kind of shape.
+    """
+
+    object_id: int
+    points: tuple[tuple[NDArray[np.floating], bool], ...] = ()
+    shapes: tuple[tuple[NDArray[np.floating], str], ...] = ()
 
 
 class PromptLayers:
@@ -136,6 +156,36 @@ class PromptLayers:
         self._set_defaults(negative=not positive)
         self.points.add(self._frames.positions(frame, np.array([[y, x]])))
         self._set_defaults(negative=self._negative)
+
+    def take(self, object_id: int, frame: int) -> TakenPrompts:
+        """Remove what is drawn for an object on a frame, to be put back perhaps."""
+        points = tuple(
+            (np.array(self.points.data[at]), bool(positive))
+            for at, owner, place, positive in self._points()
+            if (owner, place.frame) == (object_id, frame)
+        )
+        shapes = tuple(
+            (np.array(self.shapes.data[at]), kind)
+            for at, owner, there, _, kind in self._shapes()
+            if (owner, there) == (object_id, frame)
+        )
+        self.remove([object_id], frame)
+        return TakenPrompts(object_id, points, shapes)
+
+    def put_back(self, taken: TakenPrompts) -> None:
+        """Draw again what was taken; tells nobody."""
+        self._quiet, quiet = True, self._quiet
+        self._current, current = taken.object_id, self._current
+        try:
+            for position, positive in taken.points:
+                self._set_defaults(negative=not positive)
+                self.points.add(position)
+            for corners, kind in taken.shapes:
+                self._set_defaults(negative=False)
+                self.shapes.add(corners, shape_type=kind)
+        finally:
+            self._quiet, self._current = quiet, current
+            self.restyle()
 
     def remove(self, object_ids: Iterable[int], frame: int | None = None) -> None:
         """Remove what is drawn for objects, on one frame or on all; tells nobody."""

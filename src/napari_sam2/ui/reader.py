@@ -1,6 +1,8 @@
-"""Opening what the plugin has written: labels as labels, with their scale and units.
+"""Opening labels as labels, with their scale and units.
 
 napari's own reader would show the numbers of a TIFF as an image of unknown scale.
+napari asks which reader is meant wherever two claim a name, so that this one claims
+names that end in "labels" only.
 """
 
 from __future__ import annotations
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
 
 
 def get_reader(path: str | Sequence[str]) -> Reader | None:
-    """Return a reader if all paths are labels that the plugin has written."""
+    """Return a reader if all paths are labels by their names, or by who wrote them."""
     paths = _listed(path)
-    return read if paths and all(map(_is_ours, paths)) else None
+    known = (_is_named(one) or _is_ours(one) for one in paths)
+    return read if paths and all(known) else None
 
 
 def read(path: str | Sequence[str]) -> list[LayerDataTuple]:
@@ -35,6 +38,12 @@ def read(path: str | Sequence[str]) -> list[LayerDataTuple]:
 
 def _listed(path: str | Sequence[str]) -> list[Path]:
     return [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
+
+
+def _is_named(path: Path) -> bool:
+    """Return whether a file or folder that exists is called labels."""
+    name = path.name.lower().split(".")[0]
+    return path.exists() and name.endswith("labels")
 
 
 def _is_ours(path: Path) -> bool:

@@ -106,11 +106,21 @@ class SessionLink:
                 self.engine = engine
                 started()
 
+        def failed() -> None:
+            if self._starting is token:
+                self._starting = None
+
         self.run(
             lambda: start_engine(predictor, frames, contrast),
             done,
+            failed,
             key=("start", id(self)),
         )
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no session, and none is on its way."""
+        return self.engine is None and self._starting is None
 
     def set_prompts(
         self, frame: int, drawn: Mapping[int, Drawn | None], shape: tuple[int, int]

@@ -239,7 +239,9 @@ class Sam2Widget(QScrollArea):
         """Prompt with labels, then propagate."""
         layer, self._carried = self._carried, None
         if layer is not None:
-            self.controller.use_labels(layer, all_frames=True)
+            # The plugin's own labels have prompts already, which masks would replace.
+            if layer is not self.controller.labels_layer:
+                self.controller.use_labels(layer, all_frames=True)
             self.controller.propagate("both")
 
     def show_message(self, message: Message) -> None:

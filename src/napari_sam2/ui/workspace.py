@@ -14,7 +14,7 @@ from napari_sam2.errors import PromptError
 from napari_sam2.ui.drawn import CroppedMask, Drawn
 from napari_sam2.ui.labels_layer import ResultLayer
 from napari_sam2.ui.object_table import ObjectTable
-from napari_sam2.ui.prompt_layers import PromptLayers
+from napari_sam2.ui.prompt_layers import PromptLayers, TakenPrompts
 from napari_sam2.ui.records import Mark, Message, Severity
 from napari_sam2.ui.session_link import SessionLink
 
@@ -79,6 +79,8 @@ class Workspace:
         self._leftover: defaultdict[int, set[int]] = defaultdict(set)
         self._painted: dict[Where, Drawn] = {}
         self._stroked: set[Where] = set()
+        # What a first stroke took the place of, and the mask that it made.
+        self._displaced: dict[Where, tuple[CroppedMask, TakenPrompts]] = {}
         self._sent: dict[Where, Drawn] = {}
         # Prompts that were given where the object was found already.
         self._corrections: set[Where] = set()
@@ -232,7 +234,13 @@ class Workspace:
         if not ids:
             return
         self.prompts.remove(ids)
-        for kept in (self._painted, self._sent, self._corrected, self._approved):
+        for kept in (
+            self._painted,
+            self._displaced,
+            self._sent,
+            self._corrected,
+            self._approved,
+        ):
             for where in [w for w in kept if w[0] in ids]:
                 del kept[where]
         self._corrections = {w for w in self._corrections if w[0] not in ids}
@@ -252,6 +260,7 @@ class Workspace:
             return
         self.prompts.remove([object_id], frame)
         self._painted.pop((object_id, frame), None)
+        self._displaced.pop((object_id, frame), None)
         self.sync()
 
     def use_labels(self, source: LabelsSource, frames: Iterable[int]) -> None:
@@ -390,11 +399,17 @@ class Workspace:
         for where in places:
             object_id = where[0]
             mask = CroppedMask.crop(edit.labels == object_id)
-            if edit.undone and mask.empty:
+            taken = self.prompts.take(*where)
+            if not edit.undone and where not in self._painted:
+                before = CroppedMask.crop(edit.before == object_id)
+                self._displaced[where] = before, taken
+            origin = self._displaced.get(where)
+            if edit.undone and (mask.empty or (origin and mask.covers(origin[0]))):
                 self._painted.pop(where, None)
+                if origin is not None:
+                    self.prompts.put_back(origin[1])
             else:
                 self._painted[where] = Drawn(mask=mask)
-        self.prompts.remove([object_id for object_id, _ in places], edit.frame)
         self.sync()
 
     def _on_started(self) -> None:
