@@ -241,17 +241,3 @@ def test_labels_of_4d_stacks_follow_the_place_of_the_image(tmp_path: Path) -> No
     image = StackImage(np.zeros((3, *SHAPE), np.uint8), axes="TZYX")
     frames = select_frames(image, frame_axis="Z", position={"T": 2})
     assert [(p.frame, p.object_id) for p in label_prompts(path, frames)] == [(1, 5)]
-
-
-def test_more_masks_than_memory_holds_are_refused(tmp_path: Path) -> None:
-    import dask.array as da
-
-    shape = (600, 4000, 4000)
-    image = StackImage(da.zeros(shape, dtype=np.uint8, chunks=(1, 4000, 4000)))
-    frames = select_frames(image)
-    labels = np.zeros(shape[1:], np.uint16)
-    labels[0, :900] = np.arange(900)
-    path = tmp_path / "labels.npy"
-    np.save(path, labels)
-    with pytest.raises(PromptError, match="would take 14 GB"):
-        label_prompts(path, frames, prompt_frame=3)

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from napari_sam2.data.labels import LabelStack
     from napari_sam2.prompt_file import FramePrompt, PromptFile
 
-_MOST_MASK_BYTES = 8 * 2**30  # a session keeps every mask prompt as it was given
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlacedPrompt:
@@ -202,18 +200,6 @@ def label_prompts(
         for frame, (source, ids) in where.items()
         if (kept := tuple(i for i in ids if i in wanted))
     }
-    height, width = frames.frame_shape
-    needed = height * width * sum(len(ids) for _, ids in where.values())
-    if needed > _MOST_MASK_BYTES:
-        fewer = (
-            "Choose one frame with --prompt-frame, or some objects with --object."
-            if prompt_frame is None
-            else "Choose some objects with --object."
-        )
-        raise PromptError(
-            f"{file} has labels on {len(where)} frame{'s' * (len(where) > 1)}, whose"
-            f" masks would take {needed / 1e9:.0f} GB as prompts. {fewer}"
-        )
     return LabelPrompts(dict.fromkeys(wanted), stack, where)
 
 

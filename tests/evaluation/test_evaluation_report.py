@@ -21,7 +21,7 @@ from napari_sam2.evaluation.records import (
 )
 from napari_sam2.evaluation.report import Failure, Report
 from napari_sam2.evaluation.summary import distance_rows, score_rows, target_rows
-from napari_sam2.inference.results import PackedMask
+from napari_sam2.inference.packed_mask import PackedMask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_sam2.inference.masks import FrameMasks, MaskCleaning
-from napari_sam2.inference.results import FrameResult, PackedMask
+from napari_sam2.inference.packed_mask import PackedMask
+from napari_sam2.inference.results import FrameResult
 from napari_sam2.model.records import View
 
 SHAPE = (21, 30)

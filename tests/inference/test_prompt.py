@@ -164,3 +164,11 @@ def test_a_box_needs_an_area(corners: tuple[float, ...]) -> None:
     else:
         with pytest.raises(PromptError, match="no area"):
             Prompt(box=corners)
+
+
+def test_masks_of_large_frames_are_kept_in_few_bytes() -> None:
+    mask = np.zeros((2048, 2048), bool)
+    mask[900:960, 300:380] = True
+    prompt = Prompt(mask=mask)
+    assert len(prompt.packed_mask.bits) < 10_000
+    np.testing.assert_array_equal(prompt.mask, mask)

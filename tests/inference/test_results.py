@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from napari_sam2.inference.packed_mask import PackedMask
 from napari_sam2.inference.postprocess import frame_logits
-from napari_sam2.inference.results import FrameResult, PackedMask, ResultStore, Spool
+from napari_sam2.inference.results import FrameResult, ResultStore, Spool
 from napari_sam2.model.records import View
 
 VIEW = View.whole((33, 47), 32)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from napari_sam2 import PredictorOptions, Prompt, VideoPredictor
 from napari_sam2.inference import prompting
-from napari_sam2.inference.results import FrameResult, PackedMask
+from napari_sam2.inference.packed_mask import PackedMask
+from napari_sam2.inference.results import FrameResult
 from napari_sam2.inference.views import ViewRules, prompt_box, result_box
 from napari_sam2.model.records import View
 from sessions import all_logits, largest_difference, run

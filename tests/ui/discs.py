@@ -137,7 +137,7 @@ def _disc(prompt: Prompt) -> tuple[float, float, float]:
 def _result(
     session: Session, x: float, y: float, radius: float, prompt: Prompt | None = None
 ) -> Any:
-    from napari_sam2.inference.results import FrameResult, PackedMask
+    from napari_sam2.inference.results import FrameResult
 
     height, width = session.frame_shape
     rows, columns = np.mgrid[:SIZE, :SIZE]
@@ -147,7 +147,7 @@ def _result(
     logits = radius - np.hypot(ys - y, xs - x)
     painted = None
     if prompt is not None and prompt.is_mask:
-        painted = PackedMask.pack(prompt.mask)
+        painted = prompt.packed_mask
     return FrameResult(
         logits=(logits * 5).astype(np.float32),
         view=session.views.whole,

@@ -10,7 +10,7 @@ from napari_sam2.evaluation.annotator import first_interaction
 from napari_sam2.evaluation.records import MethodScores, ObjectScores
 from napari_sam2.evaluation.scoring import tally_objects
 from napari_sam2.evaluation.segments import SegmentedStack, greys_of
-from napari_sam2.inference.results import PackedMask
+from napari_sam2.inference.packed_mask import PackedMask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from napari_sam2.evaluation.annotator import Interaction
     from napari_sam2.evaluation.protocol import Protocol
-    from napari_sam2.inference.results import PackedMask
+    from napari_sam2.inference.packed_mask import PackedMask
 
 Method = Literal["model", "copied", "watershed"]
 

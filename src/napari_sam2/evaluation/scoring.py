@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_sam2.evaluation.metrics import compare
 from napari_sam2.evaluation.records import Beyond, RoundScores, WorstFrame
-from napari_sam2.inference.results import PackedMask
+from napari_sam2.inference.packed_mask import PackedMask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from napari_sam2.inference.results import PackedMask
+from napari_sam2.inference.packed_mask import PackedMask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -129,9 +129,10 @@ def prompt_tensors(
         points_xy = torch.tensor(xy, device=device)[None]
         labels_tensor = torch.tensor(labels, device=device)[None]
     mask = prior = None
-    if prompt.mask is not None:
+    given = prompt.mask
+    if given is not None:
         size = view.input_size
-        resized = resize_mask(prompt.mask, view, size, device)
+        resized = resize_mask(given, view, size, device)
         if prompt.is_mask:
             mask = resized
         else:

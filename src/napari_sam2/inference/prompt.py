@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam2.errors import PromptError
+from napari_sam2.inference.packed_mask import PackedMask
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -41,7 +42,7 @@ class Prompt:
     points: NDArray[np.float32]
     labels: NDArray[np.int64]
     box: NDArray[np.float32] | None
-    mask: NDArray[np.bool_] | None
+    packed_mask: PackedMask | None
 
     def __init__(
         self,
@@ -54,20 +55,31 @@ class Prompt:
         object.__setattr__(self, "points", xy)
         object.__setattr__(self, "labels", _labels(labels, len(xy)))
         object.__setattr__(self, "box", None if box is None else _box(box))
-        object.__setattr__(self, "mask", None if mask is None else _mask(mask))
-        for array in (self.points, self.labels, self.box, self.mask):
+        packed = None if mask is None else PackedMask.pack(_mask(mask))
+        object.__setattr__(self, "packed_mask", packed)
+        for array in (self.points, self.labels, self.box):
             if array is not None:
                 array.setflags(write=False)
-        if not len(xy) and self.box is None and self.mask is None:
+        if not len(xy) and self.box is None and packed is None:
             raise PromptError(
                 "The prompt is empty: give points, a box, or a mask; to take a prompt "
                 "back, remove it."
             )
 
     @property
+    def mask(self) -> NDArray[np.bool_] | None:
+        """The mask ``(H, W)`` bool, a read-only copy, or None."""
+        if self.packed_mask is None:
+            return None
+        mask = self.packed_mask.unpack()
+        mask.setflags(write=False)
+        return mask
+
+    @property
     def is_mask(self) -> bool:
         """Whether the mask alone is given, and is the result."""
-        return self.mask is not None and not len(self.points) and self.box is None
+        given = self.packed_mask is not None
+        return given and not len(self.points) and self.box is None
 
     def extends(self, earlier: Prompt) -> bool:
         """Return whether this is `earlier` with points added."""
@@ -79,8 +91,8 @@ class Prompt:
         )
         return (
             same_box
-            and self.mask is None
-            and earlier.mask is None
+            and self.packed_mask is None
+            and earlier.packed_mask is None
             and len(self.points) >= count
             and np.array_equal(self.points[:count], earlier.points)
             and np.array_equal(self.labels[:count], earlier.labels)
@@ -103,9 +115,10 @@ class Prompt:
                     f"The box {_listed(self.box)} lies outside: {size}. Boxes are "
                     "given as x0, y0, x1, y1 in image pixels."
                 )
-        if self.mask is not None and self.mask.shape != (height, width):
+        packed = self.packed_mask
+        if packed is not None and packed.shape != (height, width):
             raise PromptError(
-                f"The mask has shape {self.mask.shape}, the frame "
+                f"The mask has shape {packed.shape}, the frame "
                 f"{(height, width)} (rows, columns): give a mask of the frame's shape."
             )
 
@@ -168,7 +181,7 @@ def _mask(mask: ArrayLike) -> NDArray[np.bool_]:
                 "other values: for a label image, compare it with one label."
             )
         array = array.astype(bool)
-    return array.copy()
+    return array
 
 
 def _numbers(values: ArrayLike, name: str) -> NDArray[np.float32]:

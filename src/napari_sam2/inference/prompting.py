@@ -10,7 +10,7 @@ import torch
 from napari_sam2.inference.image import LOGIT_LIMIT
 from napari_sam2.inference.object_track import ObjectTrack, Prompted
 from napari_sam2.inference.preprocess import moved_logits, prompt_tensors
-from napari_sam2.inference.results import FrameResult, PackedMask
+from napari_sam2.inference.results import FrameResult
 from napari_sam2.inference.views import result_box
 from napari_sam2.model.sam2 import PROMPTED_LOGIT
 
@@ -163,9 +163,8 @@ class _Look:
                     ),
                     stability=options.stability(),
                 )
-        painted = None
-        if prompt.mask is not None and prompt.is_mask and options.exact_mask_prompts:
-            painted = PackedMask.pack(prompt.mask)
+        exact = prompt.is_mask and options.exact_mask_prompts
+        painted = prompt.packed_mask if exact else None
         result = FrameResult(
             logits=masks.logits[0, 0].float().cpu().numpy(),
             view=view,

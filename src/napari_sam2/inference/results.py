@@ -16,31 +16,12 @@ from napari_sam2.model.sam2 import ABSENT_LOGIT
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_sam2.inference.packed_mask import PackedMask
     from napari_sam2.model.records import View
 
 _FAR_BELOW = -10.0  # logit given back where a mask certainly is not
 _CUT = -6.0  # logits below are not kept
 _SPOOL_BYTES = 2 * 2**20  # compressed logits in memory before they go to a file
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PackedMask:
-    """A bool mask ``(H, W)`` in few bytes."""
-
-    shape: tuple[int, int]
-    bits: bytes = field(repr=False)
-
-    @classmethod
-    def pack(cls, mask: NDArray[np.bool_]) -> PackedMask:
-        """Compress a mask ``(H, W)``."""
-        packed = zlib.compress(np.packbits(mask).tobytes(), level=1)
-        return cls((mask.shape[0], mask.shape[1]), packed)
-
-    def unpack(self) -> NDArray[np.bool_]:
-        """Return the mask ``(H, W)``."""
-        bits = np.frombuffer(zlib.decompress(self.bits), np.uint8)
-        count = self.shape[0] * self.shape[1]
-        return np.unpackbits(bits, count=count).view(bool).reshape(self.shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -168,8 +168,9 @@ class ViewRules:
 
 def prompt_box(prompt: Prompt) -> Box | None:
     """Return where a prompt says that an object is; None if by clicks alone."""
-    if prompt.mask is not None and prompt.mask.any():
-        y0, y1, x0, x1 = bounding_box(prompt.mask)
+    mask = prompt.mask
+    if mask is not None and mask.any():
+        y0, y1, x0, x1 = bounding_box(mask)
         return float(y0), float(y1), float(x0), float(x1)
     if prompt.box is not None:
         left, top, right, bottom = (float(side) for side in prompt.box)
