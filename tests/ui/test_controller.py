@@ -333,6 +333,20 @@ def test_undo_of_a_stroke_brings_points_and_boxes_back(desk):
     np.testing.assert_array_equal(points.data, kept)
 
 
+@pytest.mark.parametrize("first", [3, 5])
+def test_a_stroke_over_a_painted_neighbour_stays(desk, first):
+    second = 8 - first
+    paint(desk, 2, 30, 30, first)
+    before = desk.controller.labels()[2].copy()
+    paint(desk, 2, 36, 30, second)
+    painted = desk.controller.labels()[2].copy()
+    assert (painted == second).sum() >= (before == first).sum()
+    desk.controller.propagate()
+    np.testing.assert_array_equal(desk.controller.labels()[2], painted)
+    desk.controller.labels_layer.undo()
+    np.testing.assert_array_equal(desk.controller.labels()[2], before)
+
+
 def test_erasing_all_says_that_the_object_is_not_there(desk):
     click(desk, 20, 30, frame=2)
     desk.controller.propagate()

@@ -393,6 +393,10 @@ class Workspace:
         Undo brings back pixels of other objects too; those the session still has.
         """
         places = {(object_id, edit.frame) for object_id in edit.object_ids}
+        if not edit.undone:
+            # A painted mask stays as it was, unless it is told what it lost.
+            lost = np.unique(edit.before[edit.before != edit.labels]).tolist()
+            places |= {(i, edit.frame) for i in lost} & self._painted.keys()
         if edit.undone:
             places &= self._stroked
         self._stroked |= places
