@@ -26,14 +26,11 @@ def test_what_is_exported_opens_as_the_labels_it_was(
     name, axis, desk, tmp_path, npe2pm
 ):
     unit = {"z": "micrometer", "t": "second"}[axis]
-    desk.open(
-        scale=(2.0, 0.25, 0.5),
-        units=(unit, "micrometer", "micrometer"),
-        axis_labels=(axis, "y", "x"),
-    )
+    image = desk.open(axis_labels=(axis, "y", "x"))
     desk.controller.go_to(3)
     desk.controller.add_point(20, 30)
     desk.controller.propagate()
+    image.scale, image.units = (2.0, 0.25, 0.5), (unit, "micrometer", "micrometer")
     desk.controller.export(tmp_path / name)
     assert desk.said[-1].startswith("Written")
     assert desk.controller.activity == Activity.IDLE

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from napari_sam2.ui.frames import layer_frames
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -74,11 +76,13 @@ def export_of(
     overwrite: bool,
 ) -> Export:
     """Describe the export of labels ``(T, H, W)`` that lie on frames."""
-    scale, units = frames.source.scale, frames.source.units
+    # The scale may have been set after work began.
+    source = layer_frames(frames.layer, frames.choice).source
+    scale, units = source.scale, source.units
     return Export(
         path,
         labels,
-        frames.source.axes,
+        source.axes,
         (scale[0], scale[1], scale[2]),
         (units[0], units[1], units[2]),
         overwrite,

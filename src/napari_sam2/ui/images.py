@@ -100,6 +100,7 @@ class Images:
             self.work = work
             self._listen(work)
         work.attach()
+        work.move()
         self.frame = frames.current_frame(self._viewer)
         self.opened.emit(work)
 
