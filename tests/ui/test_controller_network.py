@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,24 @@ def controller(micro):
     controller.set_image(viewer.add_image(SCENE.frames, rgb=True))
     controller.load_model(ModelRequest("micro"))
     yield controller
+    controller.close()
+
+
+def test_a_model_s_own_options_hold_until_others_are_chosen(micro, monkeypatch):
+    monkeypatch.setattr(micro, "predictor_options", {"fill_hole_area": 8})
+    viewer = ViewerModel()  # whose end would be the controller's
+    controller = Controller(
+        viewer,
+        lane=InlineLane(),
+        beside=InlineLane(),
+        files=InlineLane(),
+        make=lambda request, options, progress: VideoPredictor(micro, options),
+    )
+    controller.load_model(ModelRequest("micro"))
+    assert controller.options.fill_holes == 8
+    controller.set_options(replace(controller.options, fill_holes=3))
+    controller.load_model(ModelRequest("micro", device="cpu"))
+    assert controller.options.fill_holes == 3
     controller.close()
 
 

@@ -14,7 +14,6 @@ from psygnal import Signal
 
 from napari_sam2.data.contrast import estimate_contrast
 from napari_sam2.errors import Sam2Error
-from napari_sam2.inference.options import PredictorOptions
 from napari_sam2.ui.export import export_of
 from napari_sam2.ui.images import Images
 from napari_sam2.ui.jobs import Job, WorkerLane
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels, Layer
     from numpy.typing import NDArray
 
+    from napari_sam2.inference.options import PredictorOptions
     from napari_sam2.inference.schedule import Direction
     from napari_sam2.ui.engine import Predictor
     from napari_sam2.ui.frames import LayerFrames
@@ -153,7 +153,7 @@ class Controller:
         self._lane = WorkerLane() if lane is None else lane
         self._beside = WorkerLane() if beside is None else beside
         self._files = WorkerLane() if files is None else files
-        self._loader = ModelLoader(self._beside, make, PredictorOptions())
+        self._loader = ModelLoader(self._beside, make)
         self._images = Images(self._viewer, self._lane)
         self._runner = Runner(self._viewer, self._lane)
         self._tools = Tools(self._viewer)

@@ -18,6 +18,7 @@ from napari_sam2.checkpoints import (
     registered_models,
 )
 from napari_sam2.errors import CheckpointError, Sam2Error
+from napari_sam2.inference.options import PredictorOptions
 from napari_sam2.ui.engine import LESS_MEMORY
 from napari_sam2.ui.jobs import Job
 from napari_sam2.ui.records import (
@@ -33,12 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_sam2.checkpoints import RegisteredModel
-    from napari_sam2.inference.options import PredictorOptions
     from napari_sam2.ui.engine import Predictor
     from napari_sam2.ui.jobs import Lane
 
     Bytes = Callable[[int, int | None], None]
-    MakePredictor = Callable[[ModelRequest, PredictorOptions, Bytes], Predictor]
+    MakePredictor = Callable[[ModelRequest, PredictorOptions | None, Bytes], Predictor]
 
 
 class _Cancelled(Sam2Error):
@@ -61,7 +61,7 @@ def default_request() -> ModelRequest | None:
 
 
 def make_predictor(
-    request: ModelRequest, options: PredictorOptions, progress: Bytes
+    request: ModelRequest, options: PredictorOptions | None, progress: Bytes
 ) -> Predictor:
     """Build a network and load its weights; takes seconds, and loads torch.
 
@@ -131,12 +131,10 @@ class ModelLoader:
     loaded = Signal(object)
     message = Signal(Message)
 
-    def __init__(
-        self, lane: Lane, make: MakePredictor, options: PredictorOptions
-    ) -> None:
+    def __init__(self, lane: Lane, make: MakePredictor) -> None:
         self._lane = lane
         self._make = make
-        self.options = options
+        self._chosen: PredictorOptions | None = None  # until then, the model's own
         self.predictor: Predictor | None = None
         self.status = ModelStatus()
         self._settled = ModelStatus()  # what is true when nothing is on its way
@@ -145,7 +143,7 @@ class ModelLoader:
     def load(self, request: ModelRequest) -> None:
         """Load a model; a load under way is given up."""
         token = self._wanted = object()
-        options = self.options
+        options = self._chosen
 
         def work(report: Callable[[Any], None]) -> Predictor:
             if self._wanted is not token:
@@ -183,17 +181,24 @@ class ModelLoader:
             self._wanted = None
             self._become(self._settled)
 
+    @property
+    def options(self) -> PredictorOptions:
+        """How prompts, memories and masks are treated: as chosen, or by the model."""
+        if self._chosen is not None:
+            return self._chosen
+        return PredictorOptions() if self.predictor is None else self.predictor.options
+
     def set_options(self, options: PredictorOptions) -> None:
         """Let the model in use treat prompts, memories and masks otherwise."""
-        self.options = options
+        self._chosen = options
         if self.predictor is not None:
             # A predictor is a network and options, nothing else.
             self.predictor = type(self.predictor)(self.predictor.model, options)
             self.loaded.emit(self.predictor)
 
     def _take(self, predictor: Predictor, request: ModelRequest) -> None:
-        if predictor.options != self.options:
-            predictor = type(predictor)(predictor.model, self.options)
+        if self._chosen is not None and predictor.options != self._chosen:
+            predictor = type(predictor)(predictor.model, self._chosen)
         self.predictor = predictor
         text = f"{_name(request)} on {_device(predictor)}"
         self._settled = ModelStatus(ModelStage.READY, request, text)
