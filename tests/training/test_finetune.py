@@ -116,7 +116,7 @@ def test_defaults_follow_the_model_and_the_stacks(tmp_path, settings):
     stacks = open_annotated(settings.data)
     model = build_model(CONFIG, checkpoint=None, device="cpu")
     (stage,) = finetune_parameters(settings, model, stacks).stages
-    assert (stage.kind, stage.frames, stage.image_size) == ("clips", 5, 128)
+    assert (stage.kind, stage.frames, stage.image_size) == ("clips", 6, 128)
     assert stage.learning_rate == 1e-4
     single = open_annotated(write_stacks(tmp_path, 2, frames=1))
     settings = replace(settings, learning_rate=3e-5)

@@ -28,7 +28,13 @@ from napari_sam2.training.held_out import (
 )
 from napari_sam2.training.ranks import ranks_of_environment
 from napari_sam2.training.run import check_run, run_training
-from napari_sam2.training.settings import StageParameters, TrainingParameters
+from napari_sam2.training.settings import (
+    AugmentParameters,
+    LossParameters,
+    PromptParameters,
+    StageParameters,
+    TrainingParameters,
+)
 from napari_sam2.training.sources import ClipSource, MixedClips, SyntheticClips
 from napari_sam2.training.stack_clips import CropParameters, StackClips
 
@@ -249,10 +255,11 @@ def finetune_parameters(
         kind="clips" if longest > 1 else "images",
         steps=settings.steps,
         image_size=model.image_size,
-        frames=min(5, longest),
+        frames=min(9 if small else 5, longest),
         images=2 if small else 1,
         objects=4 if small else 3,
         learning_rate=rate,
+        final_rate=0.02,
         frame_rate=0.5 if longest > 1 else 1.0,
         warmup=min(50, settings.steps // 10),
         area_weight=(1.0, 1.0),
@@ -267,6 +274,10 @@ def finetune_parameters(
         workers=0 if model.device.type == "cpu" else 2,
         validate_every=max(settings.steps // 5, 1),
         validation_clips=12,
+        # As nano's last stage: objects end no less often than they did before.
+        augment=AugmentParameters(ending_share=0.75, outward_share=0.5),
+        prompts=PromptParameters(centre_share=0.7, spoiled_share=0.35),
+        losses=LossParameters(presence_missed=4.0),
         stages=(stage,),
     )
 
