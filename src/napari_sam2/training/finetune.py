@@ -274,7 +274,7 @@ def finetune_parameters(
         workers=0 if model.device.type == "cpu" else 2,
         validate_every=max(settings.steps // 5, 1),
         validation_clips=12,
-        # As nano's last stage: objects end no less often than they did before.
+        # As in nano's last stage.
         augment=AugmentParameters(ending_share=0.75, outward_share=0.5),
         prompts=PromptParameters(centre_share=0.7, spoiled_share=0.35),
         losses=LossParameters(presence_missed=4.0),
