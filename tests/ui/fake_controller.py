@@ -94,6 +94,7 @@ class FakeController:
         self.activity = Activity.IDLE
         self.progress: Progress | None = None
         self.follow = True
+        self.lost = 0
         self.options = PredictorOptions()
         self.model = ModelStatus()
         self.labels_layer = None
@@ -101,6 +102,9 @@ class FakeController:
             ModelChoice("nano", "nano: small, quick", ready=True, bytes_to_download=0),
             ModelChoice("sam2.1_hiera_tiny", "tiny (download)", False, 156_008_466),
         )
+
+    def lost_by_clearing(self) -> int:
+        return self.lost
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

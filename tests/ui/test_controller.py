@@ -133,9 +133,11 @@ def test_removing_the_last_point_takes_the_mask_away(desk):
     click(desk, 20, 30, frame=1)
     desk.controller.propagate()
     desk.controller.go_to(2)
+    assert desk.controller.lost_by_clearing() == 0
     desk.controller.clear_prompts()
     assert desk.controller.row(1).prompts == 1
     desk.controller.go_to(1)
+    assert desk.controller.lost_by_clearing() == 7
     desk.controller.clear_prompts()
     assert desk.labelled(1) == []
     row = desk.controller.row(1)

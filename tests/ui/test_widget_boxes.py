@@ -329,6 +329,15 @@ class TestPromptBox:
         box.clear.click()
         assert controller.calls == [("new_object",), ("clear_prompts",)]
 
+    def test_the_last_prompts_are_cleared_only_after_a_question(self, box, controller):
+        controller.lost = 30
+        box.clear.click()
+        question = box.findChild(QMessageBox)
+        assert "30 other frames" in question.text()
+        assert controller.calls == []
+        question.button(QMessageBox.StandardButton.Yes).click()
+        assert controller.calls == [("clear_prompts",)]
+
     def test_labels_of_other_layers_become_prompts(self, box, controller):
         theirs = self.viewer.add_labels(np.zeros((4, 8, 8), int), name="cellpose")
         controller.labels_layer = Labels(np.zeros((4, 8, 8), int), name="result")

@@ -437,6 +437,18 @@ class Controller:
             object_id = self._work.selected if object_id is None else object_id
             self._work.clear_prompts(object_id, self.frame)
 
+    def lost_by_clearing(self) -> int:
+        """Return on how many other frames the current object would lose its masks.
+
+        They go with its last prompt, unless some are approved.
+        """
+        work = self._work
+        row = None if work is None else self.row(work.selected)
+        if work is None or row is None or row.prompts != 1 or row.approved:
+            return 0
+        prompted = work.is_prompted(work.selected, self.frame)
+        return row.frames_done - 1 if prompted and not row.locked else 0
+
     @property
     def activity(self) -> Activity:
         """What goes on in the background."""

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QButtonGroup,
     QHBoxLayout,
     QMenu,
+    QMessageBox,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -88,7 +89,7 @@ class PromptBox(QWidget):
             layout.addLayout(row)
         self.new_object.clicked.connect(lambda: controller.new_object())
         self.negative.toggled.connect(controller.set_negative)
-        self.clear.clicked.connect(lambda: controller.clear_prompts())
+        self.clear.clicked.connect(self.clear_prompts)
 
     def connect_controller(self, connections: Connections) -> None:
         """Follow the controller until the connections are released."""
@@ -99,6 +100,26 @@ class PromptBox(QWidget):
         self.show_image()
         self.show_tool(controller.tool)
         self.show_negative(controller.negative)
+
+    def clear_prompts(self) -> None:
+        """Take back the prompts on this frame; ask first if much work would be lost."""
+        lost = self._controller.lost_by_clearing()
+        if lost < 1:
+            self._controller.clear_prompts()
+            return
+        box = QMessageBox(self)
+        box.setWindowTitle("Clear prompts")
+        box.setText(
+            "These are the object's only prompts: its masks on"
+            f" {lost} other frame{'s' * (lost > 1)} go with them. Clear them?"
+        )
+        buttons = QMessageBox.StandardButton
+        box.setStandardButtons(buttons.Yes | buttons.No)
+        box.setDefaultButton(buttons.Yes)
+        box.button(buttons.Yes).clicked.connect(
+            lambda: self._controller.clear_prompts()
+        )
+        box.open()
 
     def show_keys(self, keys: KeyBindings) -> None:
         """Put keys into tooltips."""

@@ -178,7 +178,7 @@ class Sam2Widget(QScrollArea):
             "worst_frame": lambda: controller.next_doubtful(worst=True),
             "approve_frame": self.review_box.approve_or_take_back,
             "approve_span": controller.approve_span,
-            "clear_prompts": controller.clear_prompts,
+            "clear_prompts": self.prompt_box.clear_prompts,
         }
 
     def event(self, event: QEvent) -> bool:

@@ -263,6 +263,10 @@ class Workspace:
         self._displaced.pop((object_id, frame), None)
         self.sync()
 
+    def is_prompted(self, object_id: int, frame: int) -> bool:
+        """Return whether anything is drawn or painted for an object on a frame."""
+        return (object_id, frame) in self._wanted()
+
     def use_labels(self, source: LabelsSource, frames: Iterable[int]) -> None:
         """Take the labels of another layer on frames as mask prompts."""
         found: list[int] = []
