@@ -19,17 +19,22 @@ from napari_sam2.ui.records import ModelRequest, ModelStage
 from sessions import SCENE
 
 
-@pytest.fixture
-def controller(micro):
-    """A controller on the scene of the engine's tests, with its network."""
-    viewer = ViewerModel()
-    controller = Controller(
+def inline_controller(viewer, micro):
+    """A controller whose lanes work at once, with the network of the tests."""
+    return Controller(
         viewer,
         lane=InlineLane(),
         beside=InlineLane(),
         files=InlineLane(),
         make=lambda request, options, progress: VideoPredictor(micro, options),
     )
+
+
+@pytest.fixture
+def controller(micro):
+    """A controller on the scene of the engine's tests, with its network."""
+    viewer = ViewerModel()
+    controller = inline_controller(viewer, micro)
     controller.set_image(viewer.add_image(SCENE.frames, rgb=True))
     controller.load_model(ModelRequest("micro"))
     yield controller
@@ -39,13 +44,7 @@ def controller(micro):
 def test_a_model_s_own_options_hold_until_others_are_chosen(micro, monkeypatch):
     monkeypatch.setattr(micro, "predictor_options", {"fill_hole_area": 8})
     viewer = ViewerModel()  # whose end would be the controller's
-    controller = Controller(
-        viewer,
-        lane=InlineLane(),
-        beside=InlineLane(),
-        files=InlineLane(),
-        make=lambda request, options, progress: VideoPredictor(micro, options),
-    )
+    controller = inline_controller(viewer, micro)
     controller.load_model(ModelRequest("micro"))
     assert controller.options.fill_holes == 8
     controller.set_options(replace(controller.options, fill_holes=3))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_sam2.data.source import FrameSource
-    from napari_sam2.data.stack import LazyArray
+    from napari_sam2.data.stack import LazyArray, StackImage
 
 _UINT32_MAX, _UINT32_BYTES = 2**32 - 1, 4
 
@@ -111,7 +111,13 @@ def read_labels(
         If it cannot be opened, has colours or several channels, or its first frame
         holds anything but whole numbers from 0.
     """
-    image = open_image(path, axes=axes)
+    return _label_stack(open_image(path, axes=axes), frame_axis, position)
+
+
+def _label_stack(
+    image: StackImage, frame_axis: str | None, position: Mapping[str, int] | None
+) -> LabelStack:
+    """See an open image as a label stack; raises as `read_labels`."""
     if "S" in image.axes or image.length("C") > 1:
         raise ImageError(
             f"{image.name} has colours or channels ({image.sizes}), so it is no label"
@@ -148,16 +154,12 @@ def read_labels_of(frames: StackFrames, path: str | os.PathLike[str]) -> LabelSt
     if alike and labels.axes != letters:
         labels = open_image(path, axes=letters)
     along = labels.length(axis) > 1
-    return read_labels(
-        path,
-        axes=labels.axes,
-        frame_axis=axis if along else None,
-        position={
-            letter: index
-            for letter, index in frames.position.items()
-            if along and labels.length(letter) > 1
-        },
-    )
+    position = {
+        letter: index
+        for letter, index in frames.position.items()
+        if along and labels.length(letter) > 1
+    }
+    return _label_stack(labels, axis if along else None, position)
 
 
 def object_ids(labels: FrameSource | LazyArray) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from napari_sam2.data.label_reader import LabelStack
     from napari_sam2.data.source import FrameSource
     from napari_sam2.evaluation.protocol import Protocol
+
+T = TypeVar("T")
 
 _MOST_LISTED = 12
 
@@ -99,10 +101,15 @@ def suitable_objects(
             f" {largest:.0f}. Ask for less, or name objects by their labels."
         )
     most = protocol.most_objects
-    if most is None or len(suitable) <= most:
-        return suitable
-    chosen = np.linspace(0, len(suitable) - 1, most).round().astype(int)
-    return [suitable[index] for index in np.unique(chosen)]
+    return suitable if most is None else evenly_spread(suitable, most)
+
+
+def evenly_spread(items: Sequence[T], most: int) -> list[T]:
+    """Return `most` of the items, or all if there are no more, evenly spread."""
+    if len(items) <= most:
+        return list(items)
+    chosen = np.linspace(0, len(items) - 1, most).round().astype(int)
+    return [items[index] for index in np.unique(chosen)]
 
 
 def _chosen(

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_sam2.errors import ImageError
 from napari_sam2.evaluation import Protocol, evaluate_stack
+from napari_sam2.evaluation.objects import evenly_spread
 from napari_sam2.inference.options import PredictorOptions
 from napari_sam2.inference.predictor import VideoPredictor
 from napari_sam2.training.checkpoint import write_text
@@ -80,17 +81,14 @@ def score_held_out(
                 progress(name, done, total)
 
         frames, labels = stack.open()
-        ids = stack.ids
-        if len(ids) > MOST_OBJECTS:
-            spread = np.linspace(0, len(ids) - 1, MOST_OBJECTS).round().astype(int)
-            ids = [ids[place] for place in spread]
+        ids = evenly_spread(stack.ids, MOST_OBJECTS) if split.by_object else ()
         try:
             found = evaluate_stack(
                 predictor,
                 frames,
                 labels,
                 protocol=_easiest(stack),
-                object_ids=ids if split.by_object else (),
+                object_ids=ids,
                 contrast=stack.contrast,
                 name=name,
                 progress=tell,

@@ -67,7 +67,7 @@ class CroppedMask:
             masks[object_id] = cls(shape, box[0].start, box[1].start, part)
         return masks
 
-    def covers(self, other: CroppedMask) -> bool:
+    def same_pixels(self, other: CroppedMask) -> bool:
         """Return whether both have the same pixels."""
         return (self.y0, self.x0) == (other.y0, other.x0) and np.array_equal(
             self.part, other.part

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtWidgets import QMessageBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_sam2.ui.object_view import ObjectTableView
+from napari_sam2.ui.question import ask_first
 from napari_sam2.ui.records import Mark
 
 if TYPE_CHECKING:
@@ -98,13 +99,9 @@ class ObjectBox(QWidget):
         several = f"{len(object_ids)} objects"
         what = worked[0].name if len(object_ids) == 1 else several
         frames = sum(row.frames_done for row in worked)
-        box = QMessageBox(self)
-        box.setWindowTitle("Delete objects")
-        box.setText(f"Delete {what} with the masks of {frames} frames?")
-        buttons = QMessageBox.StandardButton
-        box.setStandardButtons(buttons.Yes | buttons.No)
-        box.setDefaultButton(buttons.Yes)
-        box.button(buttons.Yes).clicked.connect(
-            lambda: self._controller.delete_objects(object_ids)
+        ask_first(
+            self,
+            "Delete objects",
+            f"Delete {what} with the masks of {frames} frames?",
+            lambda: self._controller.delete_objects(object_ids),
         )
-        box.open()

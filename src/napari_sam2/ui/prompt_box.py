@@ -10,13 +10,13 @@ from qtpy.QtWidgets import (
     QButtonGroup,
     QHBoxLayout,
     QMenu,
-    QMessageBox,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_sam2.ui.question import ask_first
 from napari_sam2.ui.records import Tool
 
 if TYPE_CHECKING:
@@ -107,19 +107,13 @@ class PromptBox(QWidget):
         if lost < 1:
             self._controller.clear_prompts()
             return
-        box = QMessageBox(self)
-        box.setWindowTitle("Clear prompts")
-        box.setText(
+        ask_first(
+            self,
+            "Clear prompts",
             "These are the object's only prompts: its masks on"
-            f" {lost} other frame{'s' * (lost > 1)} go with them. Clear them?"
+            f" {lost} other frame{'s' * (lost > 1)} go with them. Clear them?",
+            self._controller.clear_prompts,
         )
-        buttons = QMessageBox.StandardButton
-        box.setStandardButtons(buttons.Yes | buttons.No)
-        box.setDefaultButton(buttons.Yes)
-        box.button(buttons.Yes).clicked.connect(
-            lambda: self._controller.clear_prompts()
-        )
-        box.open()
 
     def show_keys(self, keys: KeyBindings) -> None:
         """Put keys into tooltips."""

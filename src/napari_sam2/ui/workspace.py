@@ -79,7 +79,7 @@ class Workspace:
         self._leftover: defaultdict[int, set[int]] = defaultdict(set)
         self._painted: dict[Where, Drawn] = {}
         self._stroked: set[Where] = set()
-        # What a first stroke took the place of, and the mask that it made.
+        # What a first stroke took the place of: the mask on screen, and the prompts.
         self._displaced: dict[Where, tuple[CroppedMask, TakenPrompts]] = {}
         self._sent: dict[Where, Drawn] = {}
         # Prompts that were given where the object was found already.
@@ -397,12 +397,12 @@ class Workspace:
         Undo brings back pixels of other objects too; those the session still has.
         """
         places = {(object_id, edit.frame) for object_id in edit.object_ids}
-        if not edit.undone:
+        if edit.undone:
+            places &= self._stroked
+        else:
             # A painted mask stays as it was, unless it is told what it lost.
             lost = np.unique(edit.before[edit.before != edit.labels]).tolist()
             places |= {(i, edit.frame) for i in lost} & self._painted.keys()
-        if edit.undone:
-            places &= self._stroked
         self._stroked |= places
         for where in places:
             object_id = where[0]
@@ -412,7 +412,7 @@ class Workspace:
                 before = CroppedMask.crop(edit.before == object_id)
                 self._displaced[where] = before, taken
             origin = self._displaced.get(where)
-            if edit.undone and (mask.empty or (origin and mask.covers(origin[0]))):
+            if edit.undone and (mask.empty or (origin and mask.same_pixels(origin[0]))):
                 self._painted.pop(where, None)
                 if origin is not None:
                     self.prompts.put_back(origin[1])
