@@ -107,6 +107,38 @@ def test_spoiled_masks_take_the_place_of_found_ones(model, clips, monkeypatch):
     assert given[0].logits.abs().max() <= TAUGHT_LOGIT
 
 
+def test_a_frame_beside_the_correction_is_tracked_again(model, clips, monkeypatch):
+    prompts = PromptParameters(worst_frame_share=1.0)
+    again = []
+    beside, attend = _Follower._track_beside, _Follower._attend
+
+    def spy(self, corrected, memory):
+        assert len(corrected) == len(memory.features) == len(self.rows)
+
+        def spy_attend(self, features, chosen, memories, pointers):
+            again.extend(zip(chosen, memories, strict=True))
+            return attend(self, features, chosen, memories, pointers)
+
+        monkeypatch.setattr(_Follower, "_attend", spy_attend)
+        before = len(self.tally._losses)
+        beside(self, corrected, memory)
+        assert len(self.tally._losses) > before
+        anchors = list(self.memory.conditioning)
+        assert again
+        for chosen, memories in again:
+            *others, there = [one.frame for one in chosen.memories]
+            assert others == anchors
+            assert [one.position for one in chosen.memories] == [0] * len(memories)
+            # The pointer of the correction is the only one a frame away.
+            assert (there, 1) in [(one.frame, one.distance) for one in chosen.pointers]
+            known = memory.features[[frame == there for frame in corrected]]
+            assert (known == memories[-1]).flatten(1).all(1).any()
+
+    monkeypatch.setattr(_Follower, "_track_beside", spy)
+    take(clip_step, model, replace(clips, prompts=prompts), corrections=1)
+    assert again
+
+
 def test_masks_to_be_looked_at(model, clips):
     sample, result = take(clip_step, model, clips, keep_masks=True)
     assert result.masks.shape[:2] == sample.masks.shape[:2]

@@ -6,6 +6,7 @@ what is used. Shapes: ``T`` frames, ``C`` clips, ``B`` batch of objects.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ from napari_sam2.training.step import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from napari_sam2.model.sam2 import Sam2
     from napari_sam2.training.samples import StepSample
@@ -51,7 +52,8 @@ def clip_step(
 
     Where there are corrections, they are made on one random frame, right after the
     prompts or on the way, which then conditions the others; or in the end, as by an
-    annotator who looks through all frames, on the worst frame of each object.
+    annotator who looks through all frames, on the worst frame of each object, and a
+    frame beside it is tracked again, as by the pass that follows.
 
     Parameters
     ----------
@@ -122,6 +124,7 @@ class _Seen:
 class _Tracked:
     """What was found of all objects on a frame, and from what."""
 
+    frame: int
     seen: _Seen
     masks: ObjectMasks
 
@@ -202,14 +205,23 @@ class _Follower:
             self.memory.recent.clear()
             self.backward = backward
         features = self.features(frame, rows)
-        embedding = self._attend(frame, features, backward=backward)
+        recent = self.memory.recent
+        chosen = self._select(
+            frame, [*self.memory.conditioning], recent, backward=backward
+        )
+        known = [self.memory.at(memory.frame).features for memory in chosen.memories]
+        told = [self.memory.at(pointer.frame).pointer for pointer in chosen.pointers]
+        embedding = self._attend(
+            features,
+            [chosen] * len(rows),
+            torch.stack(known, dim=1),
+            torch.stack(told, dim=1) if told else None,
+        )
         seen = _Seen(self.targets[frame], embedding, features, tracking=True)
-        points = embedding.new_zeros(len(rows), 1, 2, dtype=torch.float32)
-        labels = torch.full_like(points[..., 0], PADDING, dtype=torch.long)
-        masks = self._decode("tracked", seen, points, labels, count=0)
-        self.tracked.append(_Tracked(seen, masks))
+        masks = self._decode_tracked(seen)
+        self.tracked.append(_Tracked(frame, seen, masks))
         if correct:
-            masks = self._corrected(seen, masks, points[:, :0], labels[:, :0])
+            masks = self._corrected(seen, masks, *self._no_clicks())
         self._remember(frame, masks, prompted=correct)
 
     def correct_worst(self) -> None:
@@ -239,9 +251,67 @@ class _Follower:
             self.rows,
         )
         masks = self._spoiled(seen, masks)
-        points = seen.embedding.new_zeros(len(self.rows), 0, 2, dtype=torch.float32)
-        labels = torch.zeros_like(points[..., 0], dtype=torch.long)
-        self._corrected(seen, masks, points, labels)
+        masks = self._corrected(seen, masks, *self._no_clicks())
+        memory = self.model.encode_memory(
+            seen.features, self.model.empty_absent(masks), binarize=True
+        )
+        self._track_beside([self.tracked[place].frame for place in worst], memory)
+
+    def _track_beside(self, corrected: Sequence[int], memory: FrameMemory) -> None:
+        """Find each object anew on a frame beside the one where it was corrected.
+
+        Parameters
+        ----------
+        corrected : sequence of int
+            Frame of each object's correction.
+        memory : FrameMemory
+            What is remembered of each object there.
+        """
+        anchors = self.memory.conditioning
+        places = defaultdict(list)
+        for row, there in enumerate(corrected):
+            beside = [
+                frame
+                for frame in (there - 1, there + 1)
+                if 0 <= frame < len(self.sample.images) and frame not in anchors
+            ]
+            if not beside:
+                continue
+            draw = int(torch.randint(len(beside), (), generator=self.generator))
+            frame = beside[draw]
+            chosen = self._select(frame, [*anchors, there], (), backward=frame < there)
+            counts = len(chosen.memories), len(chosen.pointers)
+            places[counts].append((row, frame, chosen))
+
+        def known(row: int, frame: int) -> FrameMemory:
+            return memory if frame == corrected[row] else anchors[frame]
+
+        for group in places.values():
+            seen = [(row, frame) for row, frame, _ in group]
+            features = ImageFeatures.join(
+                [self.features(frame, self.rows[row : row + 1]) for row, frame in seen]
+            )
+            memories = [
+                torch.stack(
+                    [known(row, m.frame).features[row] for m in chosen.memories]
+                )
+                for row, _, chosen in group
+            ]
+            pointers = [
+                torch.stack([known(row, p.frame).pointer[row] for p in chosen.pointers])
+                for row, _, chosen in group
+                if chosen.pointers
+            ]
+            embedding = self._attend(
+                features,
+                [chosen for _, _, chosen in group],
+                torch.stack(memories),
+                torch.stack(pointers) if pointers else None,
+            )
+            targets = [self.targets[frame][row] for row, frame in seen]
+            self._decode_tracked(
+                _Seen(torch.stack(targets), embedding, features, tracking=True)
+            )
 
     def _spoiled(self, seen: _Seen, masks: ObjectMasks) -> ObjectMasks:
         """Return masks of which a share covers too much.
@@ -330,32 +400,68 @@ class _Follower:
         self.tally.add(kind, decoded, masks, seen.target, (points, labels))
         return masks
 
-    def _attend(self, frame: int, features: ImageFeatures, *, backward: bool) -> Tensor:
-        """Condition a frame on what is remembered, ``(B, C, H, W)``."""
-        chosen: Selection = select_memories(
+    def _decode_tracked(self, seen: _Seen) -> ObjectMasks:
+        """Decode objects that are found by memory alone, and count the loss."""
+        count = len(seen.target)
+        points = seen.embedding.new_zeros(count, 1, 2, dtype=torch.float32)
+        labels = torch.full_like(points[..., 0], PADDING, dtype=torch.long)
+        return self._decode("tracked", seen, points, labels, count=0)
+
+    def _no_clicks(self) -> tuple[Tensor, Tensor]:
+        """Return the points and labels of all objects before the first click."""
+        points = torch.zeros(len(self.rows), 0, 2, device=self.rows.device)
+        return points, torch.zeros_like(points[..., 0], dtype=torch.long)
+
+    def _select(
+        self,
+        frame: int,
+        conditioning: Sequence[int],
+        recent: Collection[int],
+        *,
+        backward: bool,
+    ) -> Selection:
+        """Return what a frame attends to."""
+        return select_memories(
             frame,
             backward=backward,
-            conditioning=[f for f in self.memory.conditioning if f != frame],
-            features=self.memory.recent.keys(),
-            pointers=self.memory.recent.keys(),
+            conditioning=conditioning,
+            features=recent,
+            pointers=recent,
             num_frames=len(self.sample.images),
             rules=self.memory_rules,
         )
-        memories = [self.memory.at(m.frame).features for m in chosen.memories]
-        pointers = [self.memory.at(p.frame).pointer for p in chosen.pointers]
-        count, device = len(self.rows), self.model.device
-        positions = torch.tensor([m.position for m in chosen.memories], device=device)
-        distances = torch.tensor(
-            [p.distance / self.longest for p in chosen.pointers], device=device
-        )
+
+    def _attend(
+        self,
+        features: ImageFeatures,
+        chosen: Sequence[Selection],
+        memories: Tensor,
+        pointers: Tensor | None,
+    ) -> Tensor:
+        """Condition images on what is remembered, ``(B, C, H, W)``.
+
+        Parameters
+        ----------
+        features : ImageFeatures
+            Of B objects.
+        chosen : sequence of Selection
+            What each of them attends to; as many memories and pointers for all.
+        memories : Tensor
+            ``(B, n, D, H, W)``.
+        pointers : Tensor, optional
+            ``(B, p, C)``; None: there are none.
+        """
+        count, device = len(chosen), self.model.device
+        positions = [[memory.position for memory in one.memories] for one in chosen]
+        distances = [[pointer.distance for pointer in one.pointers] for one in chosen]
+        if pointers is None:
+            pointers = memories.new_zeros(count, 0, self.model.hidden_dim)
         return self.model.attend(
             features,
-            torch.stack(memories, dim=1),
-            positions.expand(count, -1),
-            torch.stack(pointers, dim=1)
-            if pointers
-            else features.embedding.new_zeros(count, 0, self.model.hidden_dim),
-            distances.expand(count, -1),
+            memories,
+            torch.tensor(positions, device=device),
+            pointers,
+            torch.tensor(distances, dtype=torch.float32, device=device) / self.longest,
         )
 
     def _remember(self, frame: int, masks: ObjectMasks, *, prompted: bool) -> None:

@@ -188,7 +188,8 @@ class PromptParameters:
         start, 0 to 1.
     worst_frame_share : float
         Share of the corrected clips that are corrected in the end, each object on its
-        worst frame, 0 to 1; the others on the way, on one frame for all.
+        worst frame, after which a frame beside it is found again, 0 to 1; the others
+        on the way, on one frame for all.
     spoiled_share : float
         Share of the objects corrected in the end, and in single images, that are not
         corrected from what was found but from a mask that covers too much, 0 to 1:
