@@ -84,7 +84,6 @@ TRACK = ["track", "a.tif", "--prompts", "p.json", "--out", "o.tif"]
         ([*TRACK, "--frames", "1"], "--frames"),
         ([*TRACK, "--object", "0"], "--object"),
         ([*TRACK, "--at", "Z"], "AXIS=INDEX"),
-        ([*TRACK, "--model", "m", "--config", "c"], "exclude"),
     ],
 )
 def test_wrong_usage_is_told_in_one_line(

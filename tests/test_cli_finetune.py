@@ -53,7 +53,7 @@ def test_the_result_goes_to_other_commands(
         capsys,
         *("track", data / "images" / "s0.tif", "--out", tmp_path / "tracked.tif"),
         *("--prompts", write_prompts(tmp_path / "prompts.json")),
-        *("--config", out / "model.yaml", "--device", "cpu"),
+        *("--model", out / "model.yaml", "--device", "cpu"),
         *("--checkpoint", out / "weights.safetensors"),
     )
     assert tracked.code == 0

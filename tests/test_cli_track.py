@@ -116,7 +116,7 @@ def test_random_weights_are_fixed_and_said_to_mean_nothing(
     capsys: Capture, image: Path, tmp_path: Path
 ) -> None:
     prompts = write_prompts(tmp_path / "p.json")
-    config = ("--config", config_folder() / "micro.yaml", "--checkpoint", "none")
+    config = ("--model", config_folder() / "micro.yaml", "--checkpoint", "none")
     found = []
     for name, options in (
         ("a", (*RANDOM, "--json")),

@@ -150,7 +150,7 @@ def finetune(
     """Train a model further on stacks that you have labelled.
 
     The result goes to other commands as --checkpoint DIR/weights.safetensors, with the
-    same --model or with DIR/model.yaml as --model (track: --config).
+    same --model or with DIR/model.yaml in its place.
     """
     from napari_sam2.devices import telling_full_memory
     from napari_sam2.training.annotated import Reading

@@ -24,6 +24,7 @@ from napari_sam2.cli.options import (
     FrameAxis,
     ImagePath,
     Json,
+    ModelOrYaml,
     OverlapChoice,
     Overrides,
     Precision,
@@ -83,24 +84,7 @@ def track(
     channel: Channels = None,
     at: At = None,
     contrast: Contrast = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            metavar="NAME",
-            help="Registered model, as 'napari-sam2 models' lists them.",
-            rich_help_panel=NETWORK_PANEL,
-        ),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            metavar="YAML",
-            help="Configuration of a network, in place of --model.",
-            rich_help_panel=NETWORK_PANEL,
-        ),
-    ] = None,
+    model: ModelOrYaml = None,
     checkpoint: Checkpoint = "auto",
     seed: Annotated[
         int | None,
@@ -196,15 +180,13 @@ def track(
     Prompts say where the objects are on one frame or more. Ctrl-C stops after the
     frame in work; the same command with --resume goes on.
     """
-    if model is not None and config is not None:
-        raise typer.BadParameter("--model and --config exclude each other.")
     if seed is not None and checkpoint != "none":
         note("--seed has no effect without --checkpoint none.")
     request = TrackRequest(
         image=image,
         prompts=prompts,
         out=out,
-        network=model if config is None else str(config),
+        network=model,
         checkpoint=checkpoint,
         seed=seed,
         overrides=tuple(override or ()),
