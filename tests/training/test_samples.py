@@ -103,6 +103,26 @@ def test_outward_clips_start_where_objects_are_largest(clips):
     assert starts == {0, stage.frames - 1}
 
 
+class _FirstEmpty(_GrowingAndShrinking):
+    """Draws a clip without objects first."""
+
+    drawn = 0
+
+    def draw(self, rng, start, stage, augment):
+        clip = super().draw(rng, start, stage, augment)
+        self.drawn += 1
+        return clip if self.drawn > 1 else replace(clip, labels=clip.labels * 0)
+
+
+def test_outward_clips_without_objects_are_drawn_anew(clips):
+    parameters = replace(clips, augment=replace(clips.augment, outward_share=1.0))
+    stage = replace(clips.stages[0], images=1, augment=None)
+    source = _FirstEmpty()
+    sample = StepSamples(parameters, stage, TRAINING, source)[0]
+    assert source.drawn == 2
+    assert sample.masks[sample.prompts[0].frame].any()
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_the_loader_keeps_the_order(images, workers):
     samples = StepSamples(images, images.stages[0], TRAINING)

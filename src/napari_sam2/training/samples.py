@@ -182,10 +182,10 @@ class StepSamples(Dataset[StepSample]):
             there = numbers[(areas >= least) & (numbers > 0)]
             if clip.prompted is not None:
                 there = there[np.isin(there, clip.prompted)]
-            if outward:
-                there = _nearly_largest(there, clip.labels, start)
             if not len(there):
                 continue
+            if outward:
+                there = _nearly_largest(there, clip.labels, start)
             chosen = self._objects(rng, there, clip.labels, stage.objects)
             masks = clip.labels[:, None] == chosen[None, :, None, None]
             return turn(rng, clip.frames, masks)
