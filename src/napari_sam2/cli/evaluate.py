@@ -32,6 +32,8 @@ from napari_sam2.cli.options import (
 
 ANNOTATOR_PANEL = "Annotator"
 
+_MOST_IN_RANGE = 10**6
+
 
 class FirstPromptChoice(StrEnum):
     """What an object is prompted with first."""
@@ -277,6 +279,11 @@ def parse_ids(texts: list[str] | tuple[str, ...]) -> tuple[int, ...]:
         if not 1 <= low <= high:
             raise typer.BadParameter(
                 f"--object {part!r} is no range of labels, which begin with 1."
+            )
+        if high - low >= _MOST_IN_RANGE:
+            raise typer.BadParameter(
+                f"--object {part!r} is longer than {_MOST_IN_RANGE:,} labels: name"
+                " those that are there."
             )
         ids += range(low, high + 1)
     return tuple(dict.fromkeys(ids))

@@ -89,6 +89,11 @@ def _open_path(path: Path, axes: str | None) -> StackImage:
 def _open_file(path: Path, start: bytes, axes: str | None) -> StackImage:
     """Open a file by its first bytes, or else by its suffix."""
     suffix = path.suffix.lower()
+    if suffix == ".npz":
+        raise ImageError(
+            f"{path} holds several arrays. Save the one that is meant by numpy.save,"
+            " as .npy."
+        )
     if start.startswith(b"PK"):
         raise ImageError(
             f"{path} is a zip archive. Unpack it and give the folder that comes out."

@@ -74,7 +74,7 @@ class LabelStack:
                 " are whole numbers, 0 for background."
             )
         wide = pixels.dtype.kind == "f" or pixels.dtype.itemsize > _UINT32_BYTES
-        if wide and pixels.max() > _UINT32_MAX:
+        if wide and float(pixels.max()) > _UINT32_MAX:
             raise ImageError(
                 f"{where} holds ids above {_UINT32_MAX}, which no label image can"
                 " keep. Number the objects anew."

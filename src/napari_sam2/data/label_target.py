@@ -186,6 +186,8 @@ class LabelTarget:
         check_same_stack(record, layout, unfinished)
         _remove(self._export)
         if unfinished == self.final:
+            # Not moved before it can be read: others may have saved it anew.
+            self._kind()(self.final, layout).close()
             os.replace(self.final, self.partial)
             self._note(layout, record.written, self.partial)
         labels = self._kind()(self.partial, layout)
@@ -219,10 +221,16 @@ class LabelTarget:
 
     def _replace_folder(self) -> None:
         """Give the partial folder its final name; a folder that has it goes."""
-        if self.final.exists():
+        replaced = self.final.exists()
+        if replaced:
             _remove(self._export)
             os.replace(self.final, self._export)
-        os.replace(self.partial, self.final)
+        try:
+            os.replace(self.partial, self.final)
+        except BaseException:
+            if replaced:
+                os.replace(self._export, self.final)
+            raise
 
     def _check_room(self, layout: LabelLayout) -> None:
         """Refuse a TIFF that will not fit on the disk; zarr takes far less."""

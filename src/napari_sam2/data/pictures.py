@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,8 @@ def open_folder(path: Path, *, axes: str | None = None) -> StackImage:
     """
     files = _frame_files(path)
     first = _open_frame(files[0])
-    if len(files) == 1 and (axes is None or len(axes.strip()) == len(first.shape)):
+    alone = len(files) == 1 and (axes is None or len(axes.strip()) == len(first.shape))
+    if alone or _is_part_of_set(files[0]):
         return StackImage(
             first.data,
             axes=axes or first.axes,
@@ -167,6 +169,17 @@ def _open_frame(file: Path) -> StackImage:
     return open_picture(file)
 
 
+def _is_part_of_set(file: Path) -> bool:
+    """Return whether a file is one of an OME-TIFF of several, read as a whole."""
+    if _kind(file) != "TIFF":
+        return False
+    try:
+        with tifffile.TiffFile(file) as tiff:
+            return bool(tiff.series[0].is_multifile)
+    except DAMAGED:
+        return False
+
+
 def _signature(file: Path) -> str:
     """Describe a frame's shape and pixel type from its header alone."""
     if file.stat().st_size == 0:
@@ -186,7 +199,14 @@ def _signature(file: Path) -> str:
 def _picture_header(file: Path) -> Image.Image:
     """Open a picture as far as its header."""
     try:
-        return Image.open(file)
+        with warnings.catch_warnings():
+            # Large pictures were chosen by the user, not sent by strangers.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(file)
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            f"{file} has more pixels than pictures are read with. Save it as TIFF."
+        ) from error
     except (UnidentifiedImageError, OSError, ValueError) as error:
         raise ImageError(
             f"{file} is not a PNG or JPEG picture, or is damaged. Copy or export it"

@@ -82,8 +82,10 @@ def suitable_objects(
                 mean_area=float(table.areas[rows].mean()),
             )
         )
+    most = protocol.most_objects
     if object_ids:
-        return _chosen(labels, found, object_ids)
+        chosen = _chosen(labels, found, object_ids)
+        return chosen if most is None else evenly_spread(chosen, most)
     suitable = [
         one
         for one in found
@@ -100,7 +102,6 @@ def suitable_objects(
             f" there are on {longest} frames at most, with mean areas up to"
             f" {largest:.0f}. Ask for less, or name objects by their labels."
         )
-    most = protocol.most_objects
     return suitable if most is None else evenly_spread(suitable, most)
 
 

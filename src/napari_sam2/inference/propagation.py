@@ -89,7 +89,9 @@ def propagate_published(
             due = [
                 track
                 for track in wanted
-                if track.bank.conditioning and frame not in track.bank.conditioning
+                if track.bank.conditioning
+                and frame not in track.bank.conditioning
+                and frame not in track.approved
             ]
             tracker.track(due, frame, backward=backward)
             for track in wanted:

@@ -195,6 +195,8 @@ class Session:
         for track in self.tracks(object_ids):
             if frame in track.prompts:
                 continue
+            if frame in track.approved:
+                track.release(frame)
             mask = labels == track.object_id
             score = PROMPTED_LOGIT if mask.any() else -PROMPTED_LOGIT
             size = (self._logits_size, self._logits_size)
@@ -209,6 +211,7 @@ class Session:
                 predicted_iou=1.0,
             )
             track.write(frame, result)
+            track.bank.forget([frame])  # that of another mask
             if approve:
                 track.approve(frame, mask)
                 track.note_change(frame)

@@ -717,6 +717,7 @@ class Controller:
             work.start(self._loader.predictor)
         self._tell_all()
         self.selection_changed.emit(work.selected)
+        self.negative_changed.emit(work.negative)
         self.frame_changed.emit(self.frame)
 
     def _on_left(self, work: Workspace) -> None:

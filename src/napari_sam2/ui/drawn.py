@@ -120,14 +120,9 @@ class Drawn:
         PromptError
             If nothing is drawn.
         """
-        from skimage.draw import polygon
-
         mask = None if self.mask is None else self.mask.whole()
         for outline in self.outlines:
-            filled = np.zeros(frame_shape, bool)
-            ys, xs = np.array(outline).T
-            inside = polygon(ys, xs, frame_shape)  # type: ignore[no-untyped-call]
-            filled[inside] = True
+            filled = outlined(np.array(outline), frame_shape)
             mask = filled if mask is None else mask | filled
         return Prompt(
             points=self.points or None,
@@ -135,3 +130,19 @@ class Drawn:
             box=self.box,
             mask=mask,
         )
+
+
+def outlined(
+    corners: NDArray[np.floating], frame_shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Return the pixels ``(H, W)`` of a frame whose centres an outline goes around.
+
+    Corners are ``(N, 2)``, rows and columns.
+    """
+    from skimage.draw import polygon
+
+    filled = np.zeros(frame_shape, bool)
+    ys, xs = corners.T
+    inside = polygon(ys, xs, frame_shape)  # type: ignore[no-untyped-call]
+    filled[inside] = True
+    return filled

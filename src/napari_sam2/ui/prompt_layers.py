@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Points, Shapes
 
 from napari_sam2.errors import ImageError
-from napari_sam2.ui.drawn import Drawn
+from napari_sam2.ui.drawn import Drawn, outlined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -328,6 +328,13 @@ class PromptLayers:
             raise ImageError("This shape lies on several frames: draw it on one.")
         if across[-2:].min() <= 0:
             raise ImageError("This shape has no area: drag it open.")
+        height, width = self._frames.frame_shape
+        inside = np.asarray(corners)[:, -2:].clip(-0.5, [height - 0.5, width - 0.5])
+        if np.ptp(inside, axis=0).min() <= 0:
+            raise ImageError("This shape lies beside the image: draw it on an object.")
+        tiny = kind in _OUTLINES and np.ptp(inside, axis=0).min() < 2  # pixels
+        if tiny and not outlined(self._outline(at), (height, width)).any():
+            raise ImageError("This outline goes around no pixel: draw it larger.")
 
     def _remove(self, layer: Points | Shapes, indices: list[int]) -> None:
         """Remove points or shapes without telling."""

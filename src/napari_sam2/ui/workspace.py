@@ -246,7 +246,13 @@ class Workspace:
         self._corrections = {w for w in self._corrections if w[0] not in ids}
         leftover = {f for f, left in self._leftover.items() if left.intersection(ids)}
         known = {f for i in ids for f in self.table.frames_known(i)} | leftover
+        for left in self._leftover.values():
+            left.difference_update(ids)
+        hidden = self.table.hidden()
         self.table.remove(ids)
+        if hidden.intersection(ids):
+            self.result.set_hidden(self.table.hidden(), self.table.object_ids)
+            self.prompts.set_hidden(self.table.hidden())
         self.rows_changed.emit(None)
         if not self.link.remove_objects(ids, known):
             for frame in known:
