@@ -259,6 +259,7 @@ def test_synthetic_stacks(evaluate: Any) -> None:
         ([], "Give IMAGE and LABELS"),
         (["a.tif", "b.tif", "--object", "x"], "'x' is no object"),
         (["a.tif", "b.tif", "--object", "1,5-2"], "'5-2' is no range"),
+        (["a.tif", "b.tif", "--object", "5-4000000000"], "longer than"),
         (["a.tif", "b.tif", "--object", "0"], "begin with 1"),
         (["a.tif", "b.tif", "--at", "T"], "AXIS=INDEX"),
     ],

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from PIL import Image
 
 from napari_sam2.data.image import open_image, select_frames
 from napari_sam2.errors import ImageError
@@ -412,6 +413,7 @@ def test_truncated_jpeg(tmp_path: Path) -> None:
         ("text.npy", b"hello there", "cannot be read as .npy"),
         ("header.npy", b"\x93NUMPY\x01\x00\x10\x00{'descr': '<u2'(", ".npy"),
         ("stack.zip", b"PK\x03\x04....", "Unpack it"),
+        ("stack.npz", b"PK\x03\x04....", "several arrays"),
         ("stack.zarr", b"PK\x03\x04....", "Unpack it"),
         ("notes.txt", b"hello there", "not an image that can be opened"),
         ("half.tif", b"II*\x00", "cannot be read as TIFF"),
@@ -423,6 +425,41 @@ def test_what_is_no_image(
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ImageError, match=message):
         open_image(tmp_path / name)
+
+
+def test_the_folder_of_an_ome_tiff_of_several_files_is_one_stack(
+    tmp_path: Path,
+) -> None:
+    frames = np.arange(2 * 6 * 7, dtype=np.uint8).reshape(2, 6, 7)
+    ids = (f"urn:uuid:00000000-0000-0000-0000-{t:012d}" for t in range(2))
+    files = {f"s{t}.ome.tif": uuid for t, uuid in enumerate(ids)}
+    planes = "".join(
+        f'<TiffData IFD="0" FirstT="{t}" PlaneCount="1">'
+        f'<UUID FileName="{file}">{uuid}</UUID></TiffData>'
+        for t, (file, uuid) in enumerate(files.items())
+    )
+    for frame, (file, uuid) in zip(frames, files.items(), strict=True):
+        xml = (
+            '<?xml version="1.0" encoding="UTF-8"?><OME xmlns='
+            f'"http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="{uuid}">'
+            '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" '
+            'Type="uint8" SizeX="7" SizeY="6" SizeC="1" SizeZ="1" SizeT="2">'
+            '<Channel ID="Channel:0:0" SamplesPerPixel="1"/>'
+            f"{planes}</Pixels></Image></OME>"
+        )
+        tifffile.imwrite(tmp_path / file, frame, description=xml, metadata=None)
+    image = open_image(tmp_path)
+    assert image.axes == "TYX"
+    np.testing.assert_array_equal(np.asarray(image.data), frames)
+
+
+def test_a_picture_of_too_many_pixels(tmp_path: Path, monkeypatch) -> None:
+    Image.new("L", (40, 30)).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert open_image(tmp_path / "large.png").shape == (30, 40)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ImageError, match="Save it as TIFF"):
+        open_image(tmp_path / "large.png")
 
 
 def test_missing_and_empty_folders(tmp_path: Path) -> None:

@@ -233,6 +233,42 @@ def test_a_finished_stack_stays_until_the_end(tmp_path: Path, name: str) -> None
     assert names(tmp_path) == [name]
 
 
+def test_unfinished_labels_that_were_saved_anew_stay(tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    options = {"shape": SHAPE, "max_id": 9}
+    writer = LabelWriter.open(path, **options)
+    writer.write(0, painted(0))
+    writer.close(complete=False)
+    assert writer.path == path
+    corrected = np.stack([painted(1)] * SHAPE[0]).astype(np.uint16)
+    tifffile.imwrite(path, corrected, compression="zlib", photometric="minisblack")
+    with pytest.raises(ImageError):
+        LabelWriter.open(path, resume=True, **options)
+    np.testing.assert_array_equal(tifffile.imread(path), corrected)
+
+
+def test_old_labels_come_back_if_new_ones_cannot_take_their_name(
+    tmp_path: Path, monkeypatch
+) -> None:
+    path = tmp_path / "labels.zarr"
+    options = {"shape": SHAPE, "max_id": 9}
+    with LabelWriter.open(path, **options) as writer:
+        writer.write(0, painted(0))
+    writer = LabelWriter.open(path, overwrite=True, **options)
+    writer.write(0, painted(1))
+    replace = os.replace
+
+    def locked(source, target):
+        if "partial" in str(source) and "export" not in str(source):
+            raise OSError("locked")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", locked)
+    with pytest.raises((OSError, ImageError)):
+        writer.close()
+    np.testing.assert_array_equal(read_labels(path)[0], painted(0))
+
+
 @pytest.mark.parametrize("name", ["labels.tif", "labels.zarr"])
 def test_resuming_a_finished_stack(tmp_path: Path, name: str) -> None:
     path = tmp_path / name

@@ -46,6 +46,7 @@ def test_many_objects_are_thinned_evenly() -> None:
 
 def test_objects_asked_for_need_not_be_suitable() -> None:
     assert ids(LABELS, 2, 1, 2, least_frames=100) == [2, 1]
+    assert ids(LABELS, 2, 1, most_objects=1) == [2]
 
 
 def test_an_object_knows_its_frames() -> None:

@@ -393,6 +393,18 @@ def test_the_reference_leaves_objects_without_prompts_empty(
             assert masks.present.tolist() == [True, False]
 
 
+def test_the_published_schedule_leaves_approved_frames(
+    reference: VideoPredictor,
+) -> None:
+    session = start(reference, {1: [0]})
+    labels = np.zeros(session.frame_shape, np.uint8)
+    labels[2:9, 3:12] = 1
+    session.import_labels(2, labels)
+    run(reference, session, frames=(0, 4))
+    assert session.approved(1) == [2]
+    np.testing.assert_array_equal(session.masks(2).masks[0], labels == 1)
+
+
 def test_the_reference_overwrites_a_correction_and_the_default_does_not(
     predictor: VideoPredictor, reference: VideoPredictor
 ) -> None:

@@ -129,6 +129,16 @@ def test_labels_can_be_imported_as_if_tracked(predictor: VideoPredictor) -> None
     assert (session.masks(6).masks[0] != (labels == 1)).any()
 
 
+def test_labels_imported_as_if_tracked_end_an_approval(
+    predictor: VideoPredictor,
+) -> None:
+    session = start(predictor, {1: [0]})
+    session.import_labels(6, labels_of(object_1=0))
+    session.import_labels(6, labels_of(object_1=1), approve=False)
+    assert session.approved(1) == []
+    assert (session.masks(6).masks[0] == (labels_of(object_1=1) == 1)).mean() > 0.99
+
+
 def test_imported_labels_can_be_released_and_tracked(
     predictor: VideoPredictor,
 ) -> None:

@@ -11,6 +11,7 @@ import torch
 from discs import RADIUS, SIZE, Desk, DiscPredictor, DiscTracker
 from napari.components import ViewerModel
 
+from napari_sam2 import PredictorOptions
 from napari_sam2.errors import CheckpointError
 from napari_sam2.ui.records import (
     Activity,
@@ -181,6 +182,12 @@ def test_boxes_and_outlines_are_prompts(desk):
     [
         ([[2, 1, 1], [2, 9, 9]], "line", "encloses nothing"),
         ([[0, 1, 1], [3, 9, 9], [0, 9, 1]], "polygon", "several frames"),
+        ([[0, 1.2, 1.2], [0, 1.2, 1.6], [0, 1.6, 1.6]], "polygon", "around no pixel"),
+        (
+            [[0, 2, -9], [0, 2, -4], [0, 7, -4], [0, 7, -9]],
+            "rectangle",
+            "beside the image",
+        ),
     ],
 )
 def test_shapes_that_are_no_prompts_go_with_a_sentence(desk, corners, kind, sentence):
@@ -432,6 +439,36 @@ def test_deleting_removes_labels_on_every_frame(desk):
     assert desk.labelled(2) == list(range(8))
     assert [row.object_id for row in desk.controller.objects] == [2]
     assert len(desk.viewer.layers["SAM 2 points"].data) == 1
+
+
+def test_deleting_removes_labels_of_an_earlier_session_too(desk):
+    click(desk, 20, 30, frame=3, object_id=1)
+    click(desk, 40, 30, frame=3, object_id=2)
+    desk.controller.propagate()
+    desk.controller.set_options(PredictorOptions(fill_holes=3))
+    assert desk.labelled(1) == list(range(8))
+    desk.controller.delete_objects([1])
+    assert desk.labelled(1) == []
+    assert desk.labelled(2) == list(range(8))
+
+
+def test_a_hidden_object_that_is_deleted_hides_nothing_else(desk):
+    click(desk, 20, 30, frame=0, object_id=1)
+    click(desk, 40, 30, object_id=2)
+    layer = desk.controller.labels_layer
+    before = layer.colormap.map(np.array([1, 2, 3])).tolist()
+    desk.controller.set_visible([2], False)
+    desk.controller.delete_objects([2])
+    assert layer.colormap.map(np.array([1, 2, 3])).tolist() == before
+
+
+def test_not_this_is_told_with_every_image(desk):
+    told = []
+    desk.controller.set_negative(True)
+    desk.controller.negative_changed.connect(told.append)
+    desk.viewer.add_image(np.zeros((4, SIZE, SIZE), np.uint8), name="other")
+    desk.controller.set_image(desk.viewer.layers["other"])
+    assert told[-1] is desk.controller.negative is False
 
 
 def test_hidden_objects_keep_their_labels_and_colours(desk):
@@ -1047,7 +1084,6 @@ def test_a_cancelled_download_says_nothing(viewer):
 
 
 def test_options_change_and_prompts_stay(desk):
-    from napari_sam2 import PredictorOptions
 
     click(desk, 20, 30, frame=3)
     desk.controller.set_options(PredictorOptions(fill_holes=9))
