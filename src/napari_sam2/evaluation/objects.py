@@ -84,8 +84,7 @@ def suitable_objects(
         )
     most = protocol.most_objects
     if object_ids:
-        chosen = _chosen(labels, found, object_ids)
-        return chosen if most is None else evenly_spread(chosen, most)
+        return evenly_spread(_chosen(labels, found, object_ids), most)
     suitable = [
         one
         for one in found
@@ -102,12 +101,12 @@ def suitable_objects(
             f" there are on {longest} frames at most, with mean areas up to"
             f" {largest:.0f}. Ask for less, or name objects by their labels."
         )
-    return suitable if most is None else evenly_spread(suitable, most)
+    return evenly_spread(suitable, most)
 
 
-def evenly_spread(items: Sequence[T], most: int) -> list[T]:
-    """Return `most` of the items, or all if there are no more, evenly spread."""
-    if len(items) <= most:
+def evenly_spread(items: Sequence[T], most: int | None) -> list[T]:
+    """Return `most` of the items, evenly spread; all if there are no more, or None."""
+    if most is None or len(items) <= most:
         return list(items)
     chosen = np.linspace(0, len(items) - 1, most).round().astype(int)
     return [items[index] for index in np.unique(chosen)]

@@ -251,8 +251,7 @@ class Workspace:
         hidden = self.table.hidden()
         self.table.remove(ids)
         if hidden.intersection(ids):
-            self.result.set_hidden(self.table.hidden(), self.table.object_ids)
-            self.prompts.set_hidden(self.table.hidden())
+            self._hide()
         self.rows_changed.emit(None)
         if not self.link.remove_objects(ids, known):
             for frame in known:
@@ -324,13 +323,17 @@ class Workspace:
         else:
             self.link.unapprove(frames, object_ids)
 
+    def _hide(self) -> None:
+        """Do not show labels and prompts of the objects that the table hides."""
+        hidden = self.table.hidden()
+        self.result.set_hidden(hidden, self.table.object_ids)
+        self.prompts.set_hidden(hidden)
+
     def update_look(self) -> None:
         """Show and lock objects as the table says; what waited for that is sent."""
-        hidden = self.table.hidden()
         unlocked = self.result.locked - self.table.locked()
-        self.result.set_hidden(hidden, self.table.object_ids)
+        self._hide()
         self.result.set_locked(self.table.locked())
-        self.prompts.set_hidden(hidden)
         self.rows_changed.emit(None)
         self.sync()
         if unlocked:
