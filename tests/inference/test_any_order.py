@@ -60,6 +60,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.passed: Iterator[FrameMasks] | None = None
         self.painted: dict[tuple[int, int], np.ndarray] = {}
         self.approved: dict[tuple[int, int], np.ndarray] = {}
+        self.displaced: dict[tuple[int, int], np.ndarray] = {}
 
     def has_prompts(self) -> bool:
         return any(self.session.prompts(i) for i in self.session.object_ids)
@@ -68,10 +69,30 @@ class AnyOrder(RuleBasedStateMachine):
         self.painted.pop((object_id, frame), None)
         self.approved.pop((object_id, frame), None)
 
+    def displace(self, object_id: int, frame: int) -> None:
+        """Note what a prompt takes the place of: an approved mask, or none."""
+        known = self.session.has_object(object_id)
+        prompted = known and frame in self.session.prompts(object_id)
+        if not prompted and (object_id, frame) in self.approved:
+            self.displaced[object_id, frame] = self.approved[object_id, frame]
+        self.forget(object_id, frame)
+
+    def state(self, object_id: int) -> tuple[object, ...]:
+        """Return all that is shown of an object."""
+        session = self.session
+        shown = [session.masks(f, object_id).masks.tolist() for f in range(LENGTH)]
+        return (
+            shown,
+            session.prompts(object_id).keys(),
+            session.done(object_id),
+            session.stale(object_id),
+            session.approved(object_id),
+        )
+
     @rule(object_id=ids, frame=frames)
     def add_click(self, object_id: int, frame: int) -> None:
         prompt = click(object_id - 1, frame)
-        self.forget(object_id, frame)
+        self.displace(object_id, frame)
         found = self.predictor.add_prompt(
             self.session, frame=frame, object_id=object_id, prompt=prompt
         )
@@ -79,7 +100,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(object_id=ids, frame=frames, mask=masks)
     def paint(self, object_id: int, frame: int, mask: np.ndarray) -> None:
-        self.forget(object_id, frame)
+        self.displace(object_id, frame)
         self.predictor.add_prompt(
             self.session, frame=frame, object_id=object_id, prompt=Prompt(mask=mask)
         )
@@ -94,7 +115,23 @@ class AnyOrder(RuleBasedStateMachine):
         object_id, frame = data.draw(st.sampled_from(prompted))
         self.forget(object_id, frame)
         self.predictor.remove_prompt(self.session, frame=frame, object_id=object_id)
-        assert frame not in self.session.done(object_id)
+        if (object_id, frame) in self.displaced:
+            self.approved[object_id, frame] = self.displaced.pop((object_id, frame))
+
+    @precondition(lambda self: self.has_prompts())
+    @rule(data=st.data(), frame=frames)
+    def change_ones_mind(self, data: st.DataObject, frame: int) -> None:
+        object_id = data.draw(st.sampled_from(self.session.object_ids))
+        if frame in self.session.prompts(object_id):
+            return
+        found = self.session.masks(frame, object_id).object_ids
+        before = self.state(object_id)
+        where = {"frame": frame, "object_id": object_id}
+        mask = SCENE.mask(3, frame)
+        self.predictor.add_prompt(self.session, prompt=Prompt(mask=mask), **where)
+        self.predictor.remove_prompt(self.session, **where)
+        if found:
+            assert self.state(object_id) == before
 
     @precondition(lambda self: self.session.object_ids)
     @rule(data=st.data())
@@ -102,6 +139,7 @@ class AnyOrder(RuleBasedStateMachine):
         object_id = data.draw(st.sampled_from(self.session.object_ids))
         for frame in range(LENGTH):
             self.forget(object_id, frame)
+            self.displaced.pop((object_id, frame), None)
         self.predictor.remove_object(self.session, object_id=object_id)
 
     @rule(frame=frames)

@@ -158,6 +158,58 @@ def test_the_last_frame_is_the_last_one_shown_after_clearing(desk):
     assert desk.controller.row(1).status == ObjectStatus.DONE
 
 
+@pytest.mark.parametrize("approved", [True, False])
+def test_a_stray_click_that_is_removed_leaves_no_trace(desk, approved):
+    click(desk, 20, 30, frame=1)
+    desk.controller.propagate()
+    if approved:
+        desk.controller.approve(5)
+    labels = desk.controller.labels().copy()
+    marks = desk.controller.timeline.marks.copy()
+    click(desk, 50, 10, frame=5)
+    assert (desk.controller.labels() != labels).any()
+    points = desk.viewer.layers["SAM 2 points"]
+    points.selected_data = {1}
+    points.remove_selected()
+    np.testing.assert_array_equal(desk.controller.labels(), labels)
+    np.testing.assert_array_equal(desk.controller.timeline.marks, marks)
+    assert desk.controller.row(1).status == ObjectStatus.DONE
+
+
+def test_undo_of_a_stroke_over_an_approved_mask_approves_it_again(desk):
+    click(desk, 20, 30, frame=1)
+    desk.controller.propagate()
+    desk.controller.approve(5)
+    labels = desk.controller.labels().copy()
+    paint(desk, 5, 50, 10, 1)
+    assert desk.controller.row(1).approved == 0
+    desk.controller.labels_layer.undo()
+    np.testing.assert_array_equal(desk.controller.labels(), labels)
+    row = desk.controller.row(1)
+    assert (row.prompts, row.approved, row.status) == (1, 1, ObjectStatus.DONE)
+
+
+def test_clearing_the_only_prompt_takes_labels_of_an_earlier_session_too(desk):
+    click(desk, 20, 30, frame=1)
+    desk.controller.propagate()
+    desk.controller.set_options(PredictorOptions(fill_holes=9))
+    assert desk.labelled(1) == list(range(8))
+    assert desk.controller.lost_by_clearing() == 7
+    desk.controller.clear_prompts()
+    assert desk.labelled(1) == []
+
+
+def test_a_point_removed_while_a_session_starts_takes_all_its_labels(manual):
+    click(manual, 20, 30, frame=1)
+    manual.drain()
+    manual.controller.propagate()
+    manual.drain()
+    manual.controller.load_model(ModelRequest("others"))
+    manual.controller.clear_prompts()
+    manual.drain()
+    assert manual.labelled(1) == []
+
+
 def test_boxes_and_outlines_are_prompts(desk):
     shapes = desk.viewer.layers["SAM 2 boxes and outlines"]
     box = [[2, 10, 10], [2, 10, 20], [2, 20, 20], [2, 20, 10]]
@@ -929,6 +981,76 @@ def test_approvals_outlive_changes_that_follow_each_other_fast(manual):
     assert manual.labelled(1) == list(range(8))
 
 
+@pytest.mark.parametrize("change", ["model", "options", "image"])
+def test_approvals_that_wait_outlive_a_change(manual, change):
+    click(manual, 20, 30, frame=3)
+    manual.drain()
+    manual.controller.propagate()
+    manual.drain()
+    manual.controller.approve(5)
+    manual.drain()
+    image = manual.controller.image
+    manual.controller.approve(6, 7)
+    manual.controller.unapprove(5)
+    if change == "model":
+        manual.controller.load_model(ModelRequest("others"))
+    elif change == "options":
+        manual.controller.set_options(PredictorOptions(fill_holes=9))
+    else:
+        manual.open(data=np.zeros((4, 32, 32), np.uint8), name="second")
+        manual.drain()
+        manual.controller.set_image(image)
+    manual.drain()
+    marks = manual.controller.timeline.marks[0]
+    assert np.flatnonzero(marks & Mark.APPROVED).tolist() == [6, 7]
+
+
+def test_what_could_not_be_computed_is_computed_with_the_next_change(desk):
+    add = DiscPredictor.add_prompt
+
+    def failing(*_args, **_prompt):
+        raise OSError("the drive is away")
+
+    click(desk, 20, 30, frame=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DiscPredictor, "add_prompt", failing)
+        click(desk, 24, 30, frame=3)
+        assert "the drive is away" in desk.said[-1]
+        click(desk, 50, 50, frame=5, object_id=2)
+    assert DiscPredictor.add_prompt is add
+    assert desk.centre(1, 3) == (20, 30)
+    desk.controller.propagate()
+    assert desk.centre(1, 3) == (22, 30)
+    assert desk.labelled(2) == list(range(8))
+
+
+def test_a_propagation_that_a_change_of_options_ends_says_so(manual):
+    click(manual, 20, 30, frame=0)
+    manual.drain()
+    manual.controller.propagate()
+    for _ in range(4):
+        manual.lane.step()
+    manual.controller.set_options(PredictorOptions(fill_holes=9))
+    assert "propagate again" in manual.said[-1]
+    manual.drain()
+    assert manual.controller.activity == Activity.IDLE
+
+
+def test_a_prompt_for_an_image_that_is_put_aside_waits_with_a_word(desk):
+    first = desk.controller.image
+    click(desk, 20, 30, frame=3)
+    points = desk.viewer.layers["SAM 2 points"]
+    desk.open(data=np.zeros((4, 32, 32), np.uint8), name="second")
+    points.add((5, 40, 40))
+    assert repr(first.name) in desk.said[-1]
+    assert desk.controller.objects == ()
+    told = len(desk.said)
+    desk.controller.set_image(first)
+    assert desk.centre(1, 5) == (40, 40)
+    points.add((5, 42, 40))
+    assert len(desk.said) == told
+
+
 def test_a_prompt_given_while_a_session_starts_opens_an_approved_frame(manual):
     click(manual, 20, 30, frame=3)
     manual.drain()
@@ -1240,6 +1362,26 @@ def test_another_time_point_has_labels_of_its_own(viewer):
     over_time = replace(controller.axes, frame_axis="T", position=(("Z", 2),))
     controller.set_image(controller.image, over_time)
     assert controller.facts.num_frames == 6
+
+
+def test_an_image_comes_back_as_it_was_left(viewer):
+    desk = Desk(viewer)
+    layer = desk.open(data=np.zeros((6, 5, SIZE, SIZE), np.uint16))
+    at_3 = replace(desk.controller.axes, position=(("T", 3),))
+    desk.controller.set_image(layer, at_3)
+    click(desk, 20, 30, frame=1)
+    desk.open(data=np.zeros((4, 32, 32), np.uint8), name="second")
+    viewer.dims.set_point(0, 0)
+    desk.controller.set_image(layer)
+    assert desk.controller.axes == at_3
+    assert viewer.dims.point[0] == 3
+    assert desk.labelled(1) == [1]
+    desk.controller.set_image(viewer.layers["second"])
+    layer.data = np.zeros((6, 5, SIZE, SIZE), np.uint16)
+    viewer.dims.set_point(0, 1)
+    desk.controller.set_image(layer)
+    assert desk.controller.axes.position == (("T", 1),)
+    assert desk.controller.objects == ()
 
 
 def test_settings_that_were_only_tried_leave_no_layers(viewer):

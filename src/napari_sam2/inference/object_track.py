@@ -39,6 +39,31 @@ class Prompted:
     conditions: bool
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Displaced:
+    """What a frame was before it was prompted.
+
+    Attributes
+    ----------
+    result : FrameResult
+        What was found there, or approved.
+    computed : int
+        Revision of the track that the result knows.
+    revision : int
+        Of the track before the prompt.
+    changed : int, optional
+        When a prompt of the frame was changed last, if there had been one.
+    stale : frozenset of int
+        What was stale then.
+    """
+
+    result: FrameResult
+    computed: int
+    revision: int
+    changed: int | None
+    stale: frozenset[int]
+
+
 @dataclass(slots=True)
 class ObjectTrack:
     """One object through the stack.
@@ -75,6 +100,7 @@ class ObjectTrack:
     _changed: dict[int, int] = field(default_factory=dict)
     _revision: int = 0
     _computed: dict[int, int] = field(default_factory=dict)
+    _displaced: dict[int, _Displaced] = field(default_factory=dict)
 
     def anchors(self) -> list[int]:
         """Return the frames that propagation never writes, sorted."""
@@ -83,21 +109,48 @@ class ObjectTrack:
         return self._anchors
 
     def set_prompt(self, frame: int, prompt: Prompt) -> None:
-        """Give a frame its prompt; an approval of what was there is void."""
+        """Give a frame its prompt; an approval of what was there is void.
+
+        What was there comes back if the prompt is dropped again, but not in published
+        sessions, which keep no count of what is stale.
+        """
+        first = frame not in self.prompts and not self.bank.rules.keep_stale
+        if first and frame in self.results:
+            self._displaced[frame] = _Displaced(
+                self.results.get(frame),
+                self._computed.get(frame, 0),
+                self._revision,
+                self._changed.get(frame),
+                frozenset(self.stale),
+            )
         self.prompts[frame] = prompt
-        self.approved.discard(frame)
+        self.open(frame)
         self.stale.discard(frame)
+
+    def open(self, frame: int) -> None:
+        """Let an approval be void, as another mask takes the place of that one."""
+        self.approved.discard(frame)
         self._anchors = None
 
     def drop_prompt(self, frame: int) -> None:
-        """Forget a frame's prompt and all that came of it."""
+        """Forget a frame's prompt and all that came of it.
+
+        What the frame was before comes back, approved if it was; what was found
+        elsewhere meanwhile becomes stale, and nothing else.
+        """
         del self.prompts[frame]
-        self.approved.discard(frame)
+        self.open(frame)
         self.pending.pop(frame, None)
         self.visited.pop(frame, None)
         self.bank.drop_conditioning(frame)
+        before = self._displaced.pop(frame, None)
+        if before is not None:
+            self._put_back(frame, before)
+            return
         self.results.drop(frame)
-        self._anchors = None
+        self.note_change(frame)
+        if self.prompts:
+            self.stale.add(frame)
 
     def approve(self, frame: int, mask: NDArray[np.bool_]) -> None:
         """Let the mask ``(H, W)`` of a frame stand."""
@@ -158,8 +211,26 @@ class ObjectTrack:
         below, above = self.neighbours(frame)
         self._mark(f for f in self.results.between(below, above) if f != frame)
 
+    def _put_back(self, frame: int, before: _Displaced) -> None:
+        """Let a frame be what it was before a prompt that was dropped."""
+        if before.changed is None:
+            self._changed.pop(frame, None)
+        else:
+            self._changed[frame] = before.changed
+        below, above = self.neighbours(frame)
+        between = self.results.between(below, above)
+        misled = [f for f in between if self._computed.get(f, 0) > before.revision]
+        self.results.put(frame, before.result)
+        self._computed[frame] = before.computed
+        if before.result.approved is not None:
+            self.approved.add(frame)
+            self._anchors = None
+        self.stale.difference_update(f for f in between if f not in before.stale)
+        self._mark(misled)
+        self._mark_older(frame)
+
     def _mark_older(self, frame: int) -> None:
-        """Mark results around a released frame that are older than a change there."""
+        """Mark results around a frame that are older than a change there."""
         below, above = self.neighbours(frame)
         first = -1 if below is None else below
         newest = max(

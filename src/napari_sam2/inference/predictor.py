@@ -126,6 +126,8 @@ class VideoPredictor:
             session.add_track(track)
         if prompted.conditions:
             track.set_prompt(frame, prompt)
+        else:
+            track.open(frame)
         if self.options.published_schedule:
             track.pending[frame] = prompted
         else:
@@ -141,9 +143,10 @@ class VideoPredictor:
     ) -> FrameMasks:
         """Take the prompt of an object on a frame back.
 
-        The frame is to be tracked from the object's other prompts, and so is what was
-        tracked between the nearest prompted or approved frames. Returns the masks
-        that are left on the frame.
+        The frame is what it was before it was prompted, approved if it was, and what
+        was tracked with the prompt between the nearest prompted or approved frames
+        becomes stale. A frame that had no result before is to be tracked from the
+        object's other prompts. Returns the masks that are left on the frame.
 
         Raises
         ------
@@ -159,9 +162,6 @@ class VideoPredictor:
                 f"frames: {prompted}."
             )
         track.drop_prompt(frame)
-        track.note_change(frame)
-        if track.prompts:
-            track.stale.add(frame)
         return self._masks(session, frame)
 
     def remove_object(self, session: Session, *, object_id: int) -> None:

@@ -447,7 +447,9 @@ class Controller:
         if work is None or row is None or row.prompts != 1 or row.approved:
             return 0
         prompted = work.is_prompted(work.selected, self.frame)
-        return row.frames_done - 1 if prompted and not row.locked else 0
+        if not prompted or row.locked:
+            return 0
+        return max(0, work.frames_lost(work.selected) - 1)
 
     @property
     def activity(self) -> Activity:
@@ -641,6 +643,7 @@ class Controller:
                 work.start(self._loader.predictor)
             self._say("The image is still being read: try again in a moment.")
         elif work is self._work:
+            work.sync()  # what could not be computed before
             self._runner.begin(work, span)
 
     def _update_activity(self) -> None:
@@ -696,6 +699,7 @@ class Controller:
         self._images.removed.connect(self._on_removed)
         self._images.listed.connect(self._on_listed)
         self._images.frame_changed.connect(self._on_slider)
+        self._images.drawn_aside.connect(self._on_drawn_aside)
         self._runner.progressed.connect(self._on_progress)
         self._runner.changed.connect(self._update_activity)
         self._runner.ended.connect(self._on_ended)
@@ -739,8 +743,19 @@ class Controller:
             severity,
         )
 
+    def _on_drawn_aside(self, name: str) -> None:
+        self._say(
+            f"This prompt is kept for the image {name!r}, which is not in work: "
+            "choose that image to see what it gives."
+        )
+
     def _on_loaded(self, predictor: Predictor) -> None:
-        """Start a session with a model that was loaded."""
+        """Start a session with a model that was loaded, or with other options."""
+        if self._runner.running:
+            self._say(
+                "The propagation has ended: model or options changed. What was "
+                "approved is kept; propagate again for the rest."
+            )
         self._runner.drop()
         if self._work is not None:
             self._work.start(predictor)

@@ -49,6 +49,8 @@ class Images:
         The image layers, or their names, changed.
     frame_changed : Signal(int)
         Another frame is on screen.
+    drawn_aside : Signal(str)
+        A prompt was given to an image, of that name, that is put aside.
     """
 
     opened = Signal(object)
@@ -56,6 +58,7 @@ class Images:
     removed = Signal(str)
     listed = Signal()
     frame_changed = Signal(int)
+    drawn_aside = Signal(str)
 
     def __init__(self, viewer: ViewerModel, lane: Lane) -> None:
         self._viewer = viewer
@@ -67,7 +70,7 @@ class Images:
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.dims.events.point.connect(self._on_slider)
         for layer in viewer.layers:
-            layer.events.name.connect(self._on_name)
+            self._watch(layer)
 
     def close(self) -> None:
         """Listen no more; the layers stay in the viewer."""
@@ -86,13 +89,16 @@ class Images:
     def open(self, layer: Layer, axes: AxesChoice | None) -> None:
         """Work on an image layer; what was put aside of it comes back.
 
+        Without a choice of axes it is seen as it was when it was left.
+
         Raises
         ------
         ImageError
             If it cannot be seen as frames; then all is as before.
         """
-        frames = layer_frames(layer, axes)
-        if axes is None and frames.choice.position:
+        before = None if axes is not None else self._left_last(layer)
+        frames = layer_frames(layer, axes) if before is None else before
+        if axes is None and before is None and frames.choice.position:
             frames = layer_frames(layer, frames.choice_at(self._viewer))
         work = self._workspace(frames)
         if work is not self.work:
@@ -101,6 +107,8 @@ class Images:
             self._listen(work)
         work.attach()
         work.move()
+        if before is not None:
+            frames.show(self._viewer, frames.current_frame(self._viewer))
         self.frame = frames.current_frame(self._viewer)
         self.opened.emit(work)
 
@@ -111,10 +119,18 @@ class Images:
             return
         if len(work.table):
             self._aside[work.frames.key] = work
+            work.drawn_aside.connect(self._on_drawn_aside)
         else:
             work.close()
             work.detach()
         self.left.emit(work)
+
+    def _left_last(self, layer: Layer) -> LayerFrames | None:
+        """Return the frames of an image layer that were put aside last, if any."""
+        for work in reversed(self._aside.values()):
+            if work.frames.layer is layer:
+                return layer_frames(layer, work.frames.choice)
+        return None
 
     def _workspace(self, frames: LayerFrames) -> Workspace:
         """Return what belongs to these frames: in work, put aside, or new."""
@@ -124,6 +140,7 @@ class Images:
         found = self._aside.pop(frames.key, None)
         if found is None:
             return Workspace(self._viewer, frames, self._lane)
+        found.drawn_aside.disconnect(self._on_drawn_aside)
         found.frames = frames
         return found
 
@@ -134,7 +151,6 @@ class Images:
             events = work.frames.layer.events
             for name in _PLACE:
                 getattr(events, name).disconnect(self._on_moved)
-            events.data.disconnect(self._on_data)
             work.stop()
         return work
 
@@ -142,7 +158,12 @@ class Images:
         events = work.frames.layer.events
         for name in _PLACE:
             getattr(events, name).connect(self._on_moved)
-        events.data.connect(self._on_data)
+
+    def _watch(self, layer: Layer) -> None:
+        """Hear of a new name, and of new pixels."""
+        layer.events.name.connect(self._on_name)
+        if isinstance(layer, Image):
+            layer.events.data.connect(self._on_data)
 
     def _on_slider(self, _event: object = None) -> None:
         if self.work is None or self.work.frames.layer not in self._viewer.layers:
@@ -153,15 +174,16 @@ class Images:
             self.frame_changed.emit(frame)
 
     def _on_inserted(self, event: Event) -> None:
-        event.value.events.name.connect(self._on_name)
+        self._watch(event.value)
         self.listed.emit()
 
     def _on_removed(self, event: Event) -> None:
         """End work on an image layer that is gone; labels stay."""
         layer = event.value
         layer.events.name.disconnect(self._on_name)
-        for key in [k for k, w in self._aside.items() if w.frames.layer is layer]:
-            self._aside.pop(key).close()
+        if isinstance(layer, Image):
+            layer.events.data.disconnect(self._on_data)
+        self._forget(layer)
         if self.work is not None and self.work.frames.layer is layer:
             work = self._let_go()
             assert work is not None
@@ -173,15 +195,25 @@ class Images:
     def _on_name(self, _event: Event) -> None:
         self.listed.emit()
 
+    def _on_drawn_aside(self, name: str) -> None:
+        self.drawn_aside.emit(name)
+
     def _on_moved(self, _event: Event) -> None:
         if self.work is not None:
             self.work.move()
 
-    def _on_data(self, _event: Event) -> None:
-        """Begin anew when the image layer was given another image."""
-        work = self._let_go()
-        if work is None:
+    def _forget(self, layer: Layer) -> None:
+        """Forget what was put aside of an image layer."""
+        for key in [k for k, w in self._aside.items() if w.frames.layer is layer]:
+            self._aside.pop(key).close()
+
+    def _on_data(self, event: Event) -> None:
+        """Begin anew when an image layer was given another image."""
+        self._forget(event.source)
+        if self.work is None or self.work.frames.layer is not event.source:
             return
+        work = self._let_go()
+        assert work is not None
         work.close()
         self.left.emit(work)
         layer, choice = work.frames.layer, work.frames.choice

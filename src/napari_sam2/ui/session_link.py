@@ -87,6 +87,7 @@ class SessionLink:
         """Let the session go; `start` makes another."""
         self.engine = None
         self._starting = None
+        self._frame_revision.clear()
         self._to_repaint.clear()
         self._repainting = False
 
@@ -123,11 +124,16 @@ class SessionLink:
         return self.engine is None and self._starting is None
 
     def set_prompts(
-        self, frame: int, drawn: Mapping[int, Drawn | None], shape: tuple[int, int]
+        self,
+        frame: int,
+        drawn: Mapping[int, Drawn | None],
+        shape: tuple[int, int],
+        otherwise: Callable[[], None],
     ) -> None:
         """Give objects prompts on a frame of ``(H, W)``, in place of those that wait.
 
-        None takes an object's prompt back.
+        None takes an object's prompt back. If the session could not compute what they
+        give, which is told, call `otherwise`.
         """
         engine, revision = self._engine(), self._next()
         self._frame_revision[frame] = revision
@@ -139,7 +145,8 @@ class SessionLink:
             }
             return engine.set_prompts(revision, frame, prompts)
 
-        self._change(work, key=(id(engine), frame, *drawn))
+        key = id(engine), frame, *drawn
+        self._change(work, otherwise=otherwise, key=key)
 
     def take_masks(
         self,
@@ -155,15 +162,19 @@ class SessionLink:
         )
         self._change(work, then=then)
 
-    def approve(self, frames: Iterable[int], object_ids: Iterable[int]) -> None:
-        """Approve masks of objects on frames."""
-        wanted = tuple(frames), tuple(object_ids)
-        self._change(partial(self._engine().approve, self._next(), *wanted))
-
-    def unapprove(self, frames: Iterable[int], object_ids: Iterable[int]) -> None:
-        """Take approvals back."""
-        wanted = tuple(frames), tuple(object_ids)
-        self._change(partial(self._engine().unapprove, self._next(), *wanted))
+    def approve(
+        self,
+        frames: Iterable[int],
+        object_ids: Iterable[int],
+        *,
+        back: bool,
+        over: Callable[[], None],
+    ) -> None:
+        """Approve masks of objects on frames, or take that back; then call."""
+        engine = self._engine()
+        change = engine.unapprove if back else engine.approve
+        work = partial(change, self._next(), tuple(frames), tuple(object_ids))
+        self._change(work, then=over, otherwise=over)
 
     def remove_objects(self, object_ids: Iterable[int], frames: Iterable[int]) -> bool:
         """Forget objects, and repaint frames; return whether a session does so."""
@@ -282,8 +293,12 @@ class SessionLink:
         *,
         key: object = None,
         then: Callable[[], None] = lambda: None,
+        otherwise: Callable[[], None] = lambda: None,
     ) -> None:
-        """Run a change of the session and take its answer in."""
+        """Run a change of the session and take its answer in, if it is still there.
+
+        `otherwise` is called if the change failed.
+        """
         engine = self.engine
 
         def done(answer: Answer) -> None:
@@ -303,4 +318,8 @@ class SessionLink:
             # Changes of a session that is gone need no network.
             return work() if engine is self.engine else Answer()
 
-        self.run(current, done, key=key)
+        def failed() -> None:
+            if engine is self.engine:
+                otherwise()
+
+        self.run(current, done, failed, key=key)

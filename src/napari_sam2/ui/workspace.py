@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,24 @@ if TYPE_CHECKING:
 _TOGETHER = 16
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Approval:
+    """Masks to approve, or to approve no more, which the session has to do yet."""
+
+    frames: tuple[int, ...]
+    object_ids: tuple[int, ...]
+    back: bool
+
+    def places(self, table: ObjectTable) -> set[Where]:
+        """Return the objects on frames that it is about, and that have a mask."""
+        return {
+            (object_id, frame)
+            for object_id in self.object_ids
+            for frame in self.frames
+            if object_id in table and table.is_known(object_id, frame)
+        }
+
+
 class Workspace:
     """One image in work.
 
@@ -62,12 +80,16 @@ class Workspace:
         The current object.
     message : Signal(Message)
         A sentence for the user.
+    drawn_aside : Signal(str)
+        A prompt was given, but no session is to be told: the image, of that name,
+        was left. It counts once the image is in work again.
     """
 
     rows_changed = Signal(object)
     frame_changed = Signal(int)
     selection_changed = Signal(int)
     message = Signal(Message)
+    drawn_aside = Signal(str)
 
     def __init__(self, viewer: ViewerModel, frames: LayerFrames, lane: Lane) -> None:
         self.frames = frames
@@ -87,9 +109,11 @@ class Workspace:
         # What the session in work, or to come, has not taken over yet.
         self._corrected: dict[Where, CroppedMask] = {}
         self._approved: dict[Where, CroppedMask] = {}
+        self._asked: list[_Approval] = []
         self._refused: dict[Where, Drawn | None] = {}
         # Frames that look otherwise once objects are unlocked.
         self._withheld: set[int] = set()
+        self._left = False
         self._open_reads = 0
         self._when_read: list[Callable[[], None]] = []
         self.result = ResultLayer(
@@ -103,7 +127,7 @@ class Workspace:
         self.prompts = PromptLayers(
             viewer,
             frames,
-            changed=self.sync,
+            changed=self._on_drawn,
             refused=self._warn,
             may_change=lambda object_id: object_id not in self.table.locked(),
         )
@@ -114,6 +138,7 @@ class Workspace:
 
     def attach(self) -> None:
         """Show the layers."""
+        self._left = False
         self.result.attach()
         self.prompts.attach()
         self.select(self.selected)
@@ -137,7 +162,8 @@ class Workspace:
         self.prompts.close()
 
     def stop(self) -> None:
-        """Let the session go; `start` makes another."""
+        """Let the session go, and the layers stay; `attach` and `start` go on."""
+        self._left = True
         self._keep_leftover()
         self.link.stop()
 
@@ -195,6 +221,7 @@ class Workspace:
                 )
             )
         for frame, prompts in by_frame.items():
+            told = {i: self._sent.get((i, frame)) for i in prompts}
             for object_id, one in prompts.items():
                 if one is None:
                     self._sent.pop((object_id, frame), None)
@@ -205,7 +232,9 @@ class Workspace:
             items = list(prompts.items())
             for first in range(0, len(items), _TOGETHER):
                 some = dict(items[first : first + _TOGETHER])
-                self.link.set_prompts(frame, some, self.frames.frame_shape)
+                otherwise = partial(self._note_unsent, frame, some, told)
+                self.link.set_prompts(frame, some, self.frames.frame_shape, otherwise)
+        self._drop_orphans({object_id for object_id, _ in gone})
 
     def select(self, object_id: int) -> None:
         """Make an object the current one."""
@@ -314,14 +343,31 @@ class Workspace:
         if self.link.engine is None:
             self._warn("There is nothing to approve yet.")
         else:
-            self.link.approve(frames, object_ids)
+            self._ask(_Approval(tuple(frames), tuple(object_ids), back=False))
 
     def unapprove(self, frames: Iterable[int], object_ids: Iterable[int]) -> None:
         """Take approvals back."""
         if self.link.engine is None:
             self._warn("There is nothing to take back yet.")
         else:
-            self.link.unapprove(frames, object_ids)
+            self._ask(_Approval(tuple(frames), tuple(object_ids), back=True))
+
+    def _ask(self, approval: _Approval) -> None:
+        """Have masks approved, by the next session if this one ends before."""
+        self._asked.append(approval)
+
+        def over() -> None:
+            if approval in self._asked:
+                self._asked.remove(approval)
+
+        self.link.approve(
+            approval.frames, approval.object_ids, back=approval.back, over=over
+        )
+
+    def frames_lost(self, object_id: int) -> int:
+        """Return on how many frames an object has a mask, of this session or before."""
+        before = {f for f, left in self._leftover.items() if object_id in left}
+        return len(before.union(self.table.frames_known(object_id)))
 
     def _hide(self) -> None:
         """Do not show labels and prompts of the objects that the table hides."""
@@ -362,6 +408,12 @@ class Workspace:
             for object_id in self.table.object_ids
             for frame in self.table.frames_marked(object_id, Mark.APPROVED)
         }
+        for asked in self._asked:
+            if asked.back:
+                approved -= asked.places(self.table)
+            else:
+                approved |= asked.places(self.table)
+        self._asked.clear()
         by_frame: defaultdict[int, list[int]] = defaultdict(list)
         for object_id, frame in known | approved:
             by_frame[frame].append(object_id)
@@ -370,6 +422,41 @@ class Workspace:
             for object_id, mask in masks.items():
                 where = object_id, frame
                 (self._approved if where in approved else self._corrected)[where] = mask
+
+    def _note_unsent(
+        self,
+        frame: int,
+        drawn: dict[int, Drawn | None],
+        told: dict[int, Drawn | None],
+    ) -> None:
+        """Have prompts sent again, with the next change, that came to nothing."""
+        for object_id, one in drawn.items():
+            where, before = (object_id, frame), told[object_id]
+            if self._sent.get(where) is not one:
+                continue
+            self._sent.pop(where, None)
+            if before is not None:
+                self._sent[where] = before
+
+    def _drop_orphans(self, object_ids: Iterable[int]) -> None:
+        """Take labels of an earlier session away that nothing will compute again.
+
+        They are of objects without a prompt or an approved frame.
+        """
+        object_ids = [i for i in object_ids if i in self.table]
+        if not object_ids or not any(self._leftover.values()):
+            return
+        held = {object_id for object_id, _ in (*self._wanted(), *self._approved)}
+        held |= self.table.locked()
+        orphans = {
+            i
+            for i in object_ids
+            if i not in held and not self.table.frames_marked(i, Mark.APPROVED)
+        }
+        stripped = [f for f, left in self._leftover.items() if left & orphans]
+        for frame in stripped:
+            self._leftover[frame] -= orphans
+        self.link.repaint(stripped)
 
     def _drop_outdated(self) -> None:
         """Forget masks whose prompts were changed while a session was started."""
@@ -427,7 +514,13 @@ class Workspace:
                     self.prompts.put_back(origin[1])
             else:
                 self._painted[where] = Drawn(mask=mask)
+        self._on_drawn()
+
+    def _on_drawn(self) -> None:
+        """Tell the session what the user drew, or say why that must wait."""
         self.sync()
+        if self._left:
+            self.drawn_aside.emit(self.frames.layer.name)
 
     def _on_started(self) -> None:
         """Tell a new session of everything."""
@@ -439,6 +532,7 @@ class Workspace:
         self._hand_on(self._corrected, approve=False)
         self.sync(anew=True)
         self._hand_on(self._approved, approve=True)
+        self._drop_orphans(self.table.object_ids)
 
     def _on_frame(self, answer: FrameAnswer) -> None:
         """Paint a frame."""
