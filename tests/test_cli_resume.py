@@ -156,7 +156,9 @@ def test_a_stopped_run_can_be_looked_at_and_gone_on_with(
     ran = run(capsys, *words, "--resume")
     assert ran.code == 0
     assert "finished already" in ran.err
-    assert json.loads(ran.out)["complete"] is True
+    told = json.loads(ran.out)
+    assert told["complete"] is True
+    assert told["written"] == [*range(told["frames"])]
 
 
 def test_a_killed_run_is_gone_on_with(

@@ -13,7 +13,7 @@ import torch
 from cli_runs import Ran, all_labels, run, write_prompts, write_stack
 from napari_sam2 import Prompt, VideoPredictor
 from napari_sam2.checkpoints import config_folder
-from napari_sam2.cli.options import chosen_frames
+from napari_sam2.data.frames import select_frames
 from napari_sam2.data.image import StackImage, open_image
 from napari_sam2.data.labels import LabelWriter, read_labels
 from napari_sam2.errors import ImageError
@@ -222,8 +222,7 @@ def test_images_of_more_axes(capsys: Capture, tmp_path: Path) -> None:
 
 
 def seen_channels(image: StackImage, name: str) -> tuple[int, ...]:
-    frames = chosen_frames(image, frame_axis=None, channels=(name,), positions=())
-    return frames.channels
+    return select_frames(image, channels=name).channels
 
 
 def test_channels_named_by_numbers() -> None:

@@ -14,6 +14,7 @@ import tifffile
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from napari_sam2.data.image import open_image, select_frames
 from napari_sam2.data.labels import (
@@ -283,6 +284,30 @@ def test_resuming_a_finished_stack(tmp_path: Path, name: str) -> None:
     assert names(tmp_path) == [name]
     with pytest.raises(ImageError, match="12 x 9 uint16; this run needs"):
         LabelWriter.open(path, **{**options, "max_id": 70000})
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+def test_a_finished_stack_saved_anew_is_finished(tmp_path: Path, dtype: type) -> None:
+    path = tmp_path / "labels.tif"
+    tifffile.imwrite(
+        path, np.zeros(SHAPE, dtype), photometric="minisblack", metadata={"axes": "TYX"}
+    )
+    options = {"shape": SHAPE, "max_id": 9, "axes": "TYX", "resume": True}
+    with LabelWriter.open(path, **options) as writer:
+        assert writer.written == {0, 1, 2, 3}
+
+
+def test_numbers_of_a_palette_are_labels(tmp_path: Path) -> None:
+    labels = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    for frame in range(2):
+        picture = Image.fromarray(labels + frame, mode="P")
+        picture.putpalette([value % 256 for value in range(3, 3 * 40)])
+        picture.save(tmp_path / f"{frame}.png")
+    stack = read_labels(tmp_path)
+    np.testing.assert_array_equal(stack[1], labels + 1)
+    one = read_labels(tmp_path / "0.png")
+    np.testing.assert_array_equal(one[0], labels)
+    assert open_image(tmp_path / "0.png").shape == (4, 4, 3)
 
 
 @pytest.mark.parametrize("name", ["labels.tif", "labels.zarr"])

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from napari_sam2 import Prompt
-from sessions import SCENE, add_click, all_logits, changed, click, run, start
+from sessions import (
+    SCENE,
+    add_click,
+    all_logits,
+    changed,
+    click,
+    largest_difference,
+    run,
+    start,
+)
 
 if TYPE_CHECKING:
     from napari_sam2 import Session, VideoPredictor
@@ -243,6 +252,27 @@ def test_a_stale_frame_that_is_approved_stands(predictor: VideoPredictor) -> Non
     assert 8 not in session.stale(1)
     run(predictor, session, direction="both")
     np.testing.assert_array_equal(session.masks(8).labels(), before)
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_a_prompt_taken_back_brings_back_what_it_displaced(
+    predictor: VideoPredictor, approved: bool
+) -> None:
+    session = tracked(predictor, [0])
+    if approved:
+        session.approve(10)
+    before = all_logits(session)
+    add_click(predictor, session, 10)
+    predictor.add_prompt(session, frame=10, object_id=1, prompt=click(0, 10, 1))
+    run(predictor, session, frames=(5, 7))
+    predictor.remove_prompt(session, frame=10, object_id=1)
+    assert session.approved(1) == [10] * approved
+    # Those were found while the prompt was there.
+    assert session.stale(1) == [5, 6, 7]
+    assert set(changed(before, all_logits(session))) <= {5, 6, 7}
+    run(predictor, session)
+    assert session.stale(1) == []
+    assert largest_difference(before, all_logits(session)) < 0.01
 
 
 @pytest.mark.parametrize("how", ["correct", "add", "remove"])

@@ -119,6 +119,12 @@ def test_labels_are_imported_for_some_objects(predictor: VideoPredictor) -> None
     assert session.approved(1) == []
 
 
+def test_labels_are_not_imported_without_objects(predictor: VideoPredictor) -> None:
+    session = predictor.start(SCENE.frames)
+    with pytest.raises(PromptError, match="no objects"):
+        session.import_labels(6, labels_of(object_1=0))
+
+
 def test_labels_can_be_imported_as_if_tracked(predictor: VideoPredictor) -> None:
     session = start(predictor, {1: [0]})
     labels = labels_of(object_1=1)

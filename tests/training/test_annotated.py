@@ -87,6 +87,11 @@ def test_channels_are_chosen(tmp_path):
     tifffile.imwrite(path, two, imagej=True, metadata={"axes": "ZCYX"})
     (stack,) = open_annotated(folder, reading=Reading(channels=(1,)))
     assert np.array_equal(stack.open()[0][3], images[3])
+    metadata = {"axes": "ZCYX", "Labels": None, "Channel": {"Name": ["dark", "seen"]}}
+    tifffile.imwrite(path.with_suffix(".ome.tif"), two, metadata=metadata)
+    path.unlink()
+    (stack,) = open_annotated(folder, reading=Reading(channels=("Seen",)))
+    assert np.array_equal(stack.open()[0][3], images[3])
     (both,) = open_annotated(folder)
     clip = drawn(StackClips([both], WHOLE))
     assert clip.frames.shape == (4, 3, 64, 64)
@@ -94,6 +99,16 @@ def test_channels_are_chosen(tmp_path):
     grey = drawn(pickle.loads(pickle.dumps(StackClips([both], WHOLE, grey=True))))
     assert grey.frames.shape == (4, 1, 64, 64)
     assert np.allclose(grey.frames[:, 0], clip.frames[:, :2].mean(axis=1), atol=1e-6)
+
+
+def test_single_frames_are_told(tmp_path, caplog):
+    images, labels = scene(0)
+    for kind, stack in (("images", images), ("labels", labels)):
+        (tmp_path / kind).mkdir()
+        for frame in (3, 4):
+            tifffile.imwrite(tmp_path / kind / f"{frame}.tif", stack[frame])
+    assert [one.num_frames for one in open_annotated(tmp_path)] == [1, 1]
+    assert "images/NAME" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from napari_sam2.cli.options import (
     FrameAxis,
     ImagePath,
     Json,
-    chosen_frames,
     parse_positions,
 )
 from napari_sam2.errors import ImageError
@@ -86,6 +85,7 @@ def describe(
     debug: Debug = False,
 ) -> None:
     """Show axes, size, scale and contrast of an image, and what would be tracked."""
+    from napari_sam2.data.frames import select_frames
     from napari_sam2.data.image import open_image
 
     positions = parse_positions(at or ())
@@ -93,8 +93,11 @@ def describe(
     chosen = bool(frame_axis or channel or positions)
     frames, needed = None, None
     try:
-        stack = chosen_frames(
-            opened, frame_axis=frame_axis, channels=channel or (), positions=positions
+        stack = select_frames(
+            opened,
+            frame_axis=frame_axis,
+            channels=channel,
+            position=dict(positions),
         )
     except ImageError as error:
         if chosen:

@@ -14,11 +14,11 @@ from napari_sam2.cli.network import (
     introduce_network,
     network_name,
 )
-from napari_sam2.cli.options import chosen_frames
 from napari_sam2.data.contrast import estimate_contrast
+from napari_sam2.data.frames import select_frames
 from napari_sam2.data.image import open_image
 from napari_sam2.data.label_reader import read_labels_of
-from napari_sam2.data.pairs import StackPair, find_pairs
+from napari_sam2.data.pairs import SINGLE_FRAMES, StackPair, find_pairs
 from napari_sam2.data.source import as_frame_source
 from napari_sam2.data.zarr_image import looks_like_zarr
 from napari_sam2.devices import telling_full_memory
@@ -102,10 +102,13 @@ def evaluate_all(request: EvaluateRequest) -> Report:
     introduce_network(request.network, model)
     stacks: list[StackEvaluation] = []
     failures: list[Failure] = []
+    lengths = set()
     for name, opened in _sources(request, pairs):
         try:
             with telling_full_memory("evaluate fewer objects (--max-objects)"):
-                done = _evaluate(request, predictor, opened(), first=not stacks)
+                stack = opened()
+                lengths.add(len(stack.frames))
+                done = _evaluate(request, predictor, stack, first=not stacks)
             stacks.append(done)
         except KeyboardInterrupt:
             if request.out is not None and stacks:
@@ -122,7 +125,10 @@ def evaluate_all(request: EvaluateRequest) -> Report:
         if request.out is not None:
             _report(request, stacks, failures).write(request.out)
     if not stacks:
-        raise ImageError(f"None of the {len(failures)} stacks could be evaluated.")
+        hint = f" {SINGLE_FRAMES}" if lengths == {1} else ""
+        raise ImageError(
+            f"None of the {len(failures)} stacks could be evaluated.{hint}"
+        )
     report = _report(request, stacks, failures)
     if request.out is not None:
         report.write(request.out)
@@ -287,11 +293,11 @@ def _open_clip(name: str, clip: Clip) -> OpenStack:
 
 def _open_pair(request: EvaluateRequest, pair: StackPair) -> OpenStack:
     """Open an image as the options say, and its labels at the same place."""
-    frames = chosen_frames(
+    frames = select_frames(
         open_image(pair.image, axes=request.axes),
         frame_axis=request.frame_axis,
-        channels=request.channels,
-        positions=request.positions,
+        channels=request.channels or None,
+        position=dict(request.positions),
     )
     labels = read_labels_of(frames, pair.labels)
     return OpenStack(pair.name, frames, labels, frames.axes[0] == "T")

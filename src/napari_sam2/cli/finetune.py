@@ -12,9 +12,9 @@ import typer
 from napari_sam2.cli.console import Progress, note
 from napari_sam2.cli.interrupt import INTERRUPTED, StopRequest
 from napari_sam2.cli.options import (
-    IMAGE_PANEL,
     NETWORK_PANEL,
     Axes,
+    Channels,
     Debug,
     Device,
     FrameAxis,
@@ -127,18 +127,7 @@ def finetune(
     ] = 0,
     axes: Axes = None,
     frame_axis: FrameAxis = None,
-    channel: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--channel",
-            metavar="C",
-            min=0,
-            help="Channel to use, by number from 0; up to three, in the order red,"
-            " green, blue.",
-            rich_help_panel=IMAGE_PANEL,
-            show_default=False,
-        ),
-    ] = None,
+    channel: Channels = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in DIR.")
     ] = False,

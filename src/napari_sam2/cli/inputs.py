@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from napari_sam2.cli.console import note
 from napari_sam2.cli.network import check_weights
-from napari_sam2.cli.options import chosen_frames
 from napari_sam2.data.contrast import estimate_contrast
+from napari_sam2.data.frames import select_frames
 from napari_sam2.data.image import open_image
 from napari_sam2.data.label_target import LabelTarget
 from napari_sam2.data.labels import LabelWriter
@@ -84,11 +84,11 @@ def open_inputs(request: TrackRequest) -> TrackInputs:
     check_weights(request.network, request.checkpoint)
     prompt_file = _prompt_file(request)
     axes = request.axes or (prompt_file.axes if prompt_file else None)
-    frames = chosen_frames(
+    frames = select_frames(
         open_image(request.image, axes=axes),
         frame_axis=request.frame_axis,
-        channels=request.channels,
-        positions=request.positions,
+        channels=request.channels or None,
+        position=dict(request.positions),
     )
     _check_range(request, frames)
     finished = _check_out(request)

@@ -8,13 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_sam2.errors import ImageError
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_sam2.data.frames import StackFrames
-    from napari_sam2.data.stack import StackImage
 
 IMAGE_PANEL = "Image"
 NETWORK_PANEL = "Network"
@@ -178,43 +174,3 @@ def parse_positions(texts: Sequence[str]) -> tuple[tuple[str, int], ...]:
             raise typer.BadParameter(f"--at gives a place on {letter} twice.")
         found[letter] = int(index)
     return tuple(found.items())
-
-
-def chosen_frames(
-    image: StackImage,
-    *,
-    frame_axis: str | None,
-    channels: Sequence[str],
-    positions: Sequence[tuple[str, int]],
-) -> StackFrames:
-    """Choose the frames of an image that the options ask for.
-
-    Raises
-    ------
-    ImageError
-        If the image does not have them.
-    """
-    from napari_sam2.data.frames import select_frames
-
-    return select_frames(
-        image,
-        frame_axis=frame_axis,
-        position=dict(positions),
-        channels=[_channel_number(image, name) for name in channels] or None,
-    )
-
-
-def _channel_number(image: StackImage, name: str) -> int:
-    """Return the number of a channel given by number or by name."""
-    names = [known.casefold() for known in image.channel_names]
-    if name.strip().isdecimal() and (
-        int(name) < image.length("C") or name.casefold() not in names
-    ):
-        return int(name)
-    if names.count(name.casefold()) != 1:
-        there = ", ".join(image.channel_names) or "no names"
-        raise ImageError(
-            f"{image.name} has no one channel called {name!r}: it has {there}. Give"
-            " its number, counted from 0."
-        )
-    return names.index(name.casefold())

@@ -29,7 +29,7 @@ class TrackRequest:
     overrides
         In Hydra's grammar.
     axes, frame_axis, channels, positions
-        Which frames of the image; as in `chosen_frames`.
+        Which frames of the image; as in `select_frames`.
     contrast
         Values that become black and white; by percentiles if None.
     prompt_frame

@@ -59,7 +59,8 @@ class TrackSummary:
     frames
         How many frames the stack has.
     written
-        The frames with a result, in this run or one that it resumed.
+        The frames with a result, in this run or one that it resumed. Scores are kept
+        no longer than it takes to finish: a finished run has none.
     complete
         Whether the labels are finished; otherwise ``--resume`` goes on.
     trained
@@ -95,6 +96,7 @@ def summarise(
     *,
     labels: Path | None = None,
     complete: bool,
+    written: Iterable[int] | None = None,
     seconds: float = 0.0,
     computed: int = 0,
 ) -> TrackSummary:
@@ -112,6 +114,8 @@ def summarise(
         Of each frame that is done.
     labels
         Where they are, if not where they shall be.
+    written
+        The frames with a result, if not those with scores.
     complete, seconds, computed
         As in `TrackSummary`.
     """
@@ -127,7 +131,9 @@ def summarise(
         labels=str(labels or request.out),
         axes=frames.axes,
         frames=len(frames),
-        written=tuple(one.frame for one in done),
+        written=tuple(
+            (one.frame for one in done) if written is None else sorted(written)
+        ),
         complete=complete,
         trained=request.has_weights,
         seconds=round(seconds, 3),

@@ -240,7 +240,11 @@ def run(request: TrackRequest) -> TrackSummary:
         if inputs.finished:
             note(f"{request.out} is finished already: nothing is left to do.")
             names = inputs.prompts.names
-            return summarise(request, inputs.frames, names, (), complete=True)
+            first, last = request.frames or (0, len(inputs.frames) - 1)
+            written = range(first, last + 1)
+            return summarise(
+                request, inputs.frames, names, (), complete=True, written=written
+            )
         from napari_sam2.cli.tracking import track_objects
 
         return track_objects(request, inputs, stop)

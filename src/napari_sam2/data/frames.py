@@ -131,7 +131,7 @@ def select_frames(
     *,
     frame_axis: str | None = None,
     position: Mapping[str, int] | None = None,
-    channels: Sequence[int] | int | None = None,
+    channels: Sequence[int | str] | int | str | None = None,
 ) -> StackFrames:
     """Choose the frame axis, the place on the other axes, and the channels.
 
@@ -145,8 +145,9 @@ def select_frames(
     position
         Index on the other axis of Z and T. By default T 0, and the middle of Z.
     channels
-        One channel (grey), or two or three for red, green and blue in that order.
-        By default all of them if there are no more than three.
+        One channel (grey), or two or three for red, green and blue in that order, by
+        number from 0 or by name. By default all of them if there are no more than
+        three.
 
     Raises
     ------
@@ -210,7 +211,9 @@ def _within(image: StackImage, letter: str, index: int) -> int:
     return number
 
 
-def _channels(image: StackImage, wanted: Sequence[int] | int | None) -> tuple[int, ...]:
+def _channels(
+    image: StackImage, wanted: Sequence[int | str] | int | str | None
+) -> tuple[int, ...]:
     """Check the channels that are asked for, or find the default."""
     count = image.length("C")
     limit = 1 if "S" in image.axes else _COLOURS
@@ -227,11 +230,30 @@ def _channels(image: StackImage, wanted: Sequence[int] | int | None) -> tuple[in
                 f" {'one' if limit == 1 else 'one, or up to three'} of them."
             )
         return tuple(range(count)) if "C" in image.axes else ()
-    numbers = (wanted,) if isinstance(wanted, int | np.integer) else tuple(wanted)
-    if not 1 <= len(numbers) <= limit:
+    given = (wanted,) if isinstance(wanted, int | str | np.integer) else tuple(wanted)
+    if not 1 <= len(given) <= limit:
         raise ImageError(
-            f"{len(numbers)} channels are chosen; the network sees"
+            f"{len(given)} channels are chosen; the network sees"
             f" {'one of a colour picture' if limit == 1 else 'one, two or three'}."
         )
+    numbers = [
+        _channel_number(image, one) if isinstance(one, str) else one for one in given
+    ]
     checked = tuple(_within(image, "C", number) for number in numbers)
     return checked if "C" in image.axes else ()
+
+
+def _channel_number(image: StackImage, name: str) -> int:
+    """Return the number of a channel given by number or by name."""
+    names = [known.casefold() for known in image.channel_names]
+    if name.strip().isdecimal() and (
+        int(name) < image.length("C") or name.casefold() not in names
+    ):
+        return int(name)
+    if names.count(name.casefold()) != 1:
+        there = ", ".join(image.channel_names) or "no names"
+        raise ImageError(
+            f"{image.name} has no one channel called {name!r}: it has {there}. Give"
+            " its number, counted from 0."
+        )
+    return names.index(name.casefold())

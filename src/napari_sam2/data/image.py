@@ -32,6 +32,7 @@ def open_image(
     source: str | os.PathLike[str] | LazyArray | zarr.Group,
     *,
     axes: str | None = None,
+    palette: bool = True,
 ) -> StackImage:
     """Open an image without loading its pixels.
 
@@ -44,6 +45,9 @@ def open_image(
     axes
         One letter of ``TZCYXS`` per axis, where the image does not name its axes or
         names them wrongly.
+    palette
+        Whether the numbers of a PNG with a palette stand for its colours; if not, they
+        are taken as they are, as label pictures need it.
 
     Returns
     -------
@@ -57,7 +61,7 @@ def open_image(
         or pixels cannot be used.
     """
     if isinstance(source, str | os.PathLike):
-        return _open_path(Path(source), axes)
+        return _open_path(Path(source), axes, palette)
     if isinstance(source, zarr.Group | zarr.Array):
         return describe_zarr(source, name=source.basename or "image", axes=axes)
     if isinstance(source, LazyArray):
@@ -68,7 +72,7 @@ def open_image(
     )
 
 
-def _open_path(path: Path, axes: str | None) -> StackImage:
+def _open_path(path: Path, axes: str | None, palette: bool) -> StackImage:
     """Open a file or folder by what it is."""
     if not path.exists():
         raise ImageError(f"There is no file or folder {path}. Check the path.")
@@ -76,17 +80,17 @@ def _open_path(path: Path, axes: str | None) -> StackImage:
         if path.is_dir():
             if looks_like_zarr(path):
                 return open_zarr(path, axes=axes)
-            return open_folder(path, axes=axes)
+            return open_folder(path, axes=axes, palette=palette)
         if path.stat().st_size == 0:
             raise ImageError(f"{path} is empty (0 bytes). Copy or export it again.")
         with path.open("rb") as file:
             start = file.read(8)
     except PermissionError as error:
         raise ImageError(f"{path} may not be read. Change its permissions.") from error
-    return _open_file(path, start, axes)
+    return _open_file(path, start, axes, palette)
 
 
-def _open_file(path: Path, start: bytes, axes: str | None) -> StackImage:
+def _open_file(path: Path, start: bytes, axes: str | None, palette: bool) -> StackImage:
     """Open a file by its first bytes, or else by its suffix."""
     suffix = path.suffix.lower()
     if suffix == ".npz":
@@ -103,7 +107,7 @@ def _open_file(path: Path, start: bytes, axes: str | None) -> StackImage:
     if start.startswith(b"\x93NUMPY") or suffix == ".npy":
         return _open_npy(path, axes)
     if start.startswith((b"\x89PNG", b"\xff\xd8\xff")) or suffix in PICTURE_SUFFIXES:
-        return open_picture(path, axes=axes)
+        return open_picture(path, axes=axes, palette=palette)
     if path.name in ("zarr.json", ".zarray", ".zgroup", ".zattrs"):
         raise ImageError(f"Give the folder {path.parent}, not the file in it.")
     raise ImageError(f"{path} is not an image that can be opened: {_FORMATS}.")

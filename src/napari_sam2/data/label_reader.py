@@ -111,7 +111,9 @@ def read_labels(
         If it cannot be opened, has colours or several channels, or its first frame
         holds anything but whole numbers from 0.
     """
-    return _label_stack(open_image(path, axes=axes), frame_axis, position)
+    return _label_stack(
+        open_image(path, axes=axes, palette=False), frame_axis, position
+    )
 
 
 def _label_stack(
@@ -149,10 +151,10 @@ def read_labels_of(frames: StackFrames, path: str | os.PathLike[str]) -> LabelSt
     """
     image, axis = frames.image, frames.axes[0]
     letters = "".join(letter for letter in image.axes if letter not in "CS")
-    labels = open_image(path)
+    labels = open_image(path, palette=False)
     alike = labels.shape == tuple(image.length(letter) for letter in letters)
     if alike and labels.axes != letters:
-        labels = open_image(path, axes=letters)
+        labels = open_image(path, axes=letters, palette=False)
     along = labels.length(axis) > 1
     position = {
         letter: index

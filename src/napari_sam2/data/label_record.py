@@ -163,7 +163,7 @@ def check_same_stack(record: LabelRecord, layout: LabelLayout, path: Path) -> No
     found = (record.shape, record.axes, record.dtype)
     if found != wanted:
         raise ImageError(
-            f"The unfinished labels in {path} are {_words(*found)}; this run needs"
+            f"The labels in {path} are {_words(*found)}; this run needs"
             f" {_words(*wanted)}. Start anew with overwrite, or under another name."
         )
 

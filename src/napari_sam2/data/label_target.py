@@ -7,6 +7,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_sam2.data.label_files import (
     ArrayLabels,
     TiffLabels,
@@ -194,12 +196,17 @@ class LabelTarget:
         return OpenedLabels(labels, record.written, finished=False)
 
     def _finished(self, layout: LabelLayout) -> OpenedLabels:
-        """Open a finished stack: nothing is left to do."""
+        """Open a finished stack: nothing is left to do.
+
+        Others may have saved it with another pixel type, which matters only if that
+        cannot hold the ids asked for.
+        """
         stack = read_labels(self.final, frame_axis=layout.axes[0])
+        small = layout.dtype == np.uint32 and stack.dtype.itemsize < 4
         found = LabelRecord(
             file=self.final.name,
             shape=(len(stack), *stack.frame_shape),
-            dtype=stack.dtype.name,
+            dtype=(stack if small else layout).dtype.name,
             axes=stack.axes,
             written=frozenset(range(len(stack))),
         )

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 IMAGE_FOLDER, LABEL_FOLDER = "images", "labels"
+SINGLE_FRAMES = (
+    "Each file is one frame. If they are the frames of one stack, move them to"
+    f" {IMAGE_FOLDER}/NAME and {LABEL_FOLDER}/NAME: a folder of frames is a stack."
+)
 LABEL_ENDINGS = ("_labels", "_masks")
 
 _SUFFIXES = (*TIFF_SUFFIXES, *PICTURE_SUFFIXES, ".npy", ".zarr")

@@ -24,18 +24,34 @@ TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".lsm")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-def open_picture(path: Path, *, axes: str | None = None) -> StackImage:
+def open_picture(
+    path: Path, *, axes: str | None = None, palette: bool = True
+) -> StackImage:
     """Open one PNG or JPEG picture, grey or colour.
+
+    Parameters
+    ----------
+    path
+        The file.
+    axes
+        Letters that take the place of those found.
+    palette
+        Whether the numbers of a picture with a palette stand for its colours, or are
+        what is wanted, as in label pictures.
 
     Raises
     ------
     ImageError
         If the file is damaged or is not such a picture.
     """
-    return StackImage(_read_picture(path), axes=axes or "", name=path.name)
+    return StackImage(
+        _read_picture(path, palette=palette), axes=axes or "", name=path.name
+    )
 
 
-def open_folder(path: Path, *, axes: str | None = None) -> StackImage:
+def open_folder(
+    path: Path, *, axes: str | None = None, palette: bool = True
+) -> StackImage:
     """Open a folder with one TIFF, PNG or JPEG file for each frame.
 
     Files are taken in natural order (2 before 10); other kinds of files and hidden ones
@@ -49,6 +65,8 @@ def open_folder(path: Path, *, axes: str | None = None) -> StackImage:
         Letters of the stack; the first is the axis along which the files lie. By
         default T if the number that counts the files follows a T, as in
         ``cell_t001.tif``, else Z; then the axes of a file.
+    palette
+        As in `open_picture`.
 
     Raises
     ------
@@ -57,7 +75,7 @@ def open_folder(path: Path, *, axes: str | None = None) -> StackImage:
         first.
     """
     files = _frame_files(path)
-    first = _open_frame(files[0])
+    first = _open_frame(files[0], palette=palette)
     alone = len(files) == 1 and (axes is None or len(axes.strip()) == len(first.shape))
     if alone or _is_part_of_set(files[0]):
         return StackImage(
@@ -79,7 +97,7 @@ def open_folder(path: Path, *, axes: str | None = None) -> StackImage:
             )
 
     def read_frame(number: int) -> np.ndarray[Any, Any]:
-        pixels = np.asarray(_open_frame(files[number]).data)
+        pixels = np.asarray(_open_frame(files[number], palette=palette).data)
         if pixels.shape != first.shape:
             raise ImageError(
                 f"{files[number]} has the shape {pixels.shape}, {files[0].name}"
@@ -160,13 +178,13 @@ def _kind(file: Path) -> str:
     return "PNG" if suffix == ".png" else "JPEG"
 
 
-def _open_frame(file: Path) -> StackImage:
+def _open_frame(file: Path, *, palette: bool) -> StackImage:
     """Open one frame of a folder."""
     if not file.is_file() or file.stat().st_size == 0:
         raise ImageError(f"{file} is missing or empty. Copy or export it again.")
     if _kind(file) == "TIFF":
         return open_tiff(file)
-    return open_picture(file)
+    return open_picture(file, palette=palette)
 
 
 def _is_part_of_set(file: Path) -> bool:
@@ -214,7 +232,7 @@ def _picture_header(file: Path) -> Image.Image:
         ) from error
 
 
-def _read_picture(file: Path) -> np.ndarray[Any, Any]:
+def _read_picture(file: Path, *, palette: bool) -> np.ndarray[Any, Any]:
     """Decode a picture to (H, W) or (H, W, 3), alpha dropped."""
     with _picture_header(file) as picture:
         try:
@@ -223,6 +241,8 @@ def _read_picture(file: Path) -> np.ndarray[Any, Any]:
                     f"{file} is a {picture.format} picture under another name. Save it"
                     " as TIFF, PNG or JPEG."
                 )
+            if picture.mode == "P" and not palette:
+                return np.asarray(picture)
             if picture.mode in ("P", "PA", "CMYK"):
                 return np.asarray(picture.convert("RGB"))
             if picture.format == "JPEG":

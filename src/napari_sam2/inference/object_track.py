@@ -217,11 +217,11 @@ class ObjectTrack:
             self._changed.pop(frame, None)
         else:
             self._changed[frame] = before.changed
+        self.results.put(frame, before.result)
+        self._computed[frame] = before.computed
         below, above = self.neighbours(frame)
         between = self.results.between(below, above)
         misled = [f for f in between if self._computed.get(f, 0) > before.revision]
-        self.results.put(frame, before.result)
-        self._computed[frame] = before.computed
         if before.result.approved is not None:
             self.approved.add(frame)
             self._anchors = None

@@ -179,6 +179,11 @@ class Session:
         approve : bool
             Whether nothing shall change them; if not, they are as if tracked: the next
             prompt there refines them.
+
+        Raises
+        ------
+        PromptError
+            If the labels do not fit the frame, or there are no such objects.
         """
         frame = self.check_frame(frame)
         labels = np.asarray(labels)
@@ -191,6 +196,11 @@ class Session:
             raise PromptError(
                 f"The label image has shape {labels.shape}, the frame "
                 f"{self.frame_shape} (rows, columns): give labels of the same shape."
+            )
+        if not self._tracks:
+            raise PromptError(
+                "The session has no objects to take masks of: add a prompt for each "
+                "first."
             )
         for track in self.tracks(object_ids):
             if frame in track.prompts:

@@ -13,7 +13,7 @@ from napari_sam2.data.frames import select_frames
 from napari_sam2.data.image import open_image
 from napari_sam2.data.label_check import EmptyLabelsError, ObjectTable, index_labels
 from napari_sam2.data.labels import read_labels_of
-from napari_sam2.data.pairs import StackPair, find_pairs
+from napari_sam2.data.pairs import SINGLE_FRAMES, StackPair, find_pairs
 from napari_sam2.errors import ImageError
 
 if TYPE_CHECKING:
@@ -39,15 +39,15 @@ class Reading:
         Letters that take the place of those in the files.
     frame_axis : str, optional
         "Z" or "T", as in `select_frames`.
-    channels : tuple of int
-        Channels that are shown; all if empty.
+    channels : tuple of int or str
+        Channels that are shown, by number or name; all if empty.
     position : tuple of (str, int)
         Where the axes that are none of frames, rows, columns and channels are fixed.
     """
 
     axes: str | None = None
     frame_axis: str | None = None
-    channels: tuple[int, ...] = ()
+    channels: tuple[int | str, ...] = ()
     position: tuple[tuple[str, int], ...] = ()
 
 
@@ -150,6 +150,8 @@ def open_annotated(
             f"None of the {len(search.pairs)} stacks in {data} can be learned from; the"
             " warnings say why."
         )
+    if len(stacks) > 1 and all(stack.num_frames == 1 for stack in stacks):
+        _log.warning("%s", SINGLE_FRAMES)
     return tuple(stacks)
 
 
