@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_sam2 import Prompt
+from napari_sam2 import PredictorOptions, Prompt, VideoPredictor
 from sessions import (
     SCENE,
     add_click,
@@ -20,7 +20,8 @@ from sessions import (
 )
 
 if TYPE_CHECKING:
-    from napari_sam2 import Session, VideoPredictor
+    from napari_sam2 import Session
+    from napari_sam2.model.sam2 import Sam2
 
 
 def up(first: int, last: int) -> list[int]:
@@ -293,6 +294,18 @@ def test_a_released_frame_is_stale_if_a_prompt_it_shielded_from_changed(
     assert 9 in session.stale(1)
     run(predictor, session, direction="both")
     assert session.done(1) == up(0, 23)
+
+
+def test_a_correction_that_does_not_condition_voids_the_approval_too(
+    micro: Sam2,
+) -> None:
+    options = PredictorOptions(corrections_condition=False)
+    predictor = VideoPredictor(micro, options)
+    session = tracked(predictor, [0])
+    session.approve([8, 9])
+    add_click(predictor, session, 8)
+    assert session.approved(1) == [9]
+    assert list(session.prompts(1)) == [0]
 
 
 def test_a_new_prompt_voids_the_approval_of_its_frame(
