@@ -263,17 +263,69 @@ def test_a_prompt_taken_back_brings_back_what_it_displaced(
     if approved:
         session.approve(10)
     before = all_logits(session)
+    for frame in (10, 12):
+        add_click(predictor, session, frame)
+        prompt = click(0, frame, 1)
+        predictor.add_prompt(session, frame=frame, object_id=1, prompt=prompt)
+    for frame in (12, 10):
+        predictor.remove_prompt(session, frame=frame, object_id=1)
+    assert session.approved(1) == [10] * approved
+    assert session.stale(1) == []
+    assert changed(before, all_logits(session)) == []
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_what_was_found_with_a_prompt_that_is_taken_back_is_stale(
+    predictor: VideoPredictor, approved: bool
+) -> None:
+    session = tracked(predictor, [0])
+    if approved:
+        session.approve(10)
+    before = all_logits(session)
     add_click(predictor, session, 10)
-    predictor.add_prompt(session, frame=10, object_id=1, prompt=click(0, 10, 1))
     run(predictor, session, frames=(5, 7))
     predictor.remove_prompt(session, frame=10, object_id=1)
     assert session.approved(1) == [10] * approved
-    # Those were found while the prompt was there.
-    assert session.stale(1) == [5, 6, 7]
+    expected = up(1, 9) + [10] * (not approved) + up(11, 23)
+    assert session.stale(1) == expected
     assert set(changed(before, all_logits(session))) <= {5, 6, 7}
     run(predictor, session)
     assert session.stale(1) == []
     assert largest_difference(before, all_logits(session)) < 0.01
+
+
+def test_what_an_approval_shielded_from_a_prompt_taken_back_is_stale_without_it(
+    predictor: VideoPredictor,
+) -> None:
+    session = tracked(predictor, [0])
+    add_click(predictor, session, 10)
+    run(predictor, session, direction="both")
+    session.approve(15)
+    predictor.remove_prompt(session, frame=10, object_id=1)
+    session.unapprove(15)
+    assert session.stale(1) == up(1, 23)
+
+
+def test_a_result_of_a_prompt_taken_back_is_not_brought_back_as_done(
+    predictor: VideoPredictor,
+) -> None:
+    session = tracked(predictor, [0])
+    for frame in (10, 15):
+        add_click(predictor, session, frame)
+        run(predictor, session, direction="both")
+    for frame in (10, 15):
+        predictor.remove_prompt(session, frame=frame, object_id=1)
+    assert session.stale(1) == up(1, 23)
+
+
+def test_a_stale_frame_is_stale_again_without_its_prompt(
+    predictor: VideoPredictor,
+) -> None:
+    session = tracked(predictor, [0])
+    predictor.add_prompt(session, frame=0, object_id=1, prompt=click(0, 0, 1))
+    add_click(predictor, session, 10)
+    predictor.remove_prompt(session, frame=10, object_id=1)
+    assert session.stale(1) == up(1, 23)
 
 
 @pytest.mark.parametrize("how", ["correct", "add", "remove"])

@@ -1005,19 +1005,115 @@ def test_approvals_that_wait_outlive_a_change(manual, change):
     assert np.flatnonzero(marks & Mark.APPROVED).tolist() == [6, 7]
 
 
+def test_an_approval_taken_back_stays_so_through_two_changes(manual):
+    click(manual, 20, 30, frame=3)
+    manual.drain()
+    manual.controller.approve(3)
+    manual.drain()
+    manual.controller.unapprove(3)
+    for holes in (5, 9):
+        manual.controller.set_options(PredictorOptions(fill_holes=holes))
+    manual.drain()
+    assert manual.controller.row(1).approved == 0
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_click_that_waits_voids_an_approval_through_a_change(manual, answered):
+    click(manual, 20, 30, frame=3)
+    manual.drain()
+    manual.controller.propagate()
+    manual.drain()
+    manual.controller.approve(5)
+    if answered:
+        manual.drain()
+    click(manual, 40, 10, frame=5)
+    manual.controller.set_options(PredictorOptions(fill_holes=9))
+    manual.drain()
+    assert manual.controller.row(1).approved == 0
+    assert manual.centre(1, 5) == (40, 10)
+
+
+def test_an_approval_that_waits_for_a_click_outlives_a_change(manual):
+    click(manual, 20, 30, frame=3)
+    manual.drain()
+    click(manual, 40, 10, frame=5)
+    manual.controller.approve(5)
+    manual.controller.set_options(PredictorOptions(fill_holes=9))
+    manual.drain()
+    assert manual.controller.row(1).approved == 1
+    assert manual.centre(1, 5) == (40, 10)
+
+
+def test_earlier_labels_stay_while_an_approval_waits(manual):
+    click(manual, 20, 30, frame=3)
+    manual.drain()
+    manual.controller.propagate()
+    manual.drain()
+    manual.controller.set_options(PredictorOptions(fill_holes=9))
+    manual.drain()
+    click(manual, 20, 32, frame=5)
+    manual.drain()
+    manual.controller.approve(5)
+    manual.controller.go_to(5)
+    manual.controller.clear_prompts()
+    manual.controller.go_to(3)
+    manual.controller.clear_prompts()
+    manual.drain()
+    assert manual.labelled(1) == []
+
+
+@pytest.fixture
+def failing():
+    """Let what prompts give fail, until undone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DiscPredictor, "add_prompt", _fail)
+        yield patch
+
+
+def test_a_prompt_that_failed_and_is_taken_back_is_gone(desk, failing):
+    for object_id, x in ((1, 10), (2, 40)):
+        click(desk, 20, x, frame=3, object_id=object_id)
+    desk.controller.clear_prompts(1)
+    failing.undo()
+    desk.controller.propagate()
+    assert desk.labelled(1) == []
+    assert desk.labelled(2) == list(range(8))
+
+
+def test_a_prompt_that_failed_twice_is_sent_as_it_is_in_the_end(manual, failing):
+    for x in (30, 34):
+        click(manual, 20, x, frame=3)
+    manual.drain()
+    failing.undo()
+    points = manual.viewer.layers["SAM 2 points"]
+    points.selected_data = {1}
+    points.remove_selected()
+    manual.drain()
+    assert manual.centre(1, 3) == (20, 30)
+
+
+def test_a_correction_that_failed_says_once_that_it_opens_a_frame(desk):
+    click(desk, 20, 30, frame=3)
+    desk.controller.approve(3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DiscPredictor, "add_prompt", _fail)
+        click(desk, 24, 30, frame=3)
+        click(desk, 50, 50, frame=5, object_id=2)
+    assert sum("was approved" in text for text in desk.said) == 1
+    assert desk.controller.row(1).approved == 1
+
+
+def _fail(*_args, **_prompt):
+    raise OSError("the drive is away")
+
+
 def test_what_could_not_be_computed_is_computed_with_the_next_change(desk):
-    add = DiscPredictor.add_prompt
-
-    def failing(*_args, **_prompt):
-        raise OSError("the drive is away")
-
     click(desk, 20, 30, frame=3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DiscPredictor, "add_prompt", failing)
+        patch.setattr(DiscPredictor, "add_prompt", _fail)
         click(desk, 24, 30, frame=3)
         assert "the drive is away" in desk.said[-1]
         click(desk, 50, 50, frame=5, object_id=2)
-    assert DiscPredictor.add_prompt is add
     assert desk.centre(1, 3) == (20, 30)
     desk.controller.propagate()
     assert desk.centre(1, 3) == (22, 30)

@@ -198,8 +198,8 @@ class LabelTarget:
     def _finished(self, layout: LabelLayout) -> OpenedLabels:
         """Open a finished stack: nothing is left to do.
 
-        Others may have saved it with another pixel type, which matters only if that
-        cannot hold the ids asked for.
+        Others may have saved it with another pixel type, which is told only if ids
+        are beyond 16 bits and its are not.
         """
         stack = read_labels(self.final, frame_axis=layout.axes[0])
         small = layout.dtype == np.uint32 and stack.dtype.itemsize < 4

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable
 
     from torch import Tensor
 
@@ -259,7 +259,7 @@ class MemoryBank:
         for far in [f for f in self.pointers if abs(f - frame) >= reach]:
             del self.pointers[far]
 
-    def forget(self, frames: Sequence[int]) -> None:
+    def forget(self, frames: Iterable[int]) -> None:
         """Drop the memories of frames whose masks changed or are to change."""
         for f in frames:
             self.conditioning_memories.pop(f, None)

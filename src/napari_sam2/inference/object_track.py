@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_sam2.inference.memory import MemoryBank
     from napari_sam2.inference.prompt import Prompt
-    from napari_sam2.inference.results import FrameResult, ResultStore
+    from napari_sam2.inference.results import FrameResult, KeptResult, ResultStore
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,29 +39,33 @@ class Prompted:
     conditions: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Displaced:
     """What a frame was before it was prompted.
 
     Attributes
     ----------
-    result : FrameResult
-        What was found there, or approved.
+    result : KeptResult
+        What was found there.
+    approved, stale : bool
+        Whether it was approved, or to be computed again.
     computed : int
         Revision of the track that the result knows.
     revision : int
         Of the track before the prompt.
     changed : int, optional
         When a prompt of the frame was changed last, if there had been one.
-    stale : frozenset of int
-        What was stale then.
+    marked : set of int
+        Frames that the prompt made stale.
     """
 
-    result: FrameResult
+    result: KeptResult = field(repr=False)
+    approved: bool
+    stale: bool
     computed: int
     revision: int
     changed: int | None
-    stale: frozenset[int]
+    marked: set[int] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -99,6 +103,7 @@ class ObjectTrack:
     _anchors: list[int] | None = None
     _changed: dict[int, int] = field(default_factory=dict)
     _revision: int = 0
+    _released: int = 0
     _computed: dict[int, int] = field(default_factory=dict)
     _displaced: dict[int, _Displaced] = field(default_factory=dict)
 
@@ -117,11 +122,12 @@ class ObjectTrack:
         first = frame not in self.prompts and not self.bank.rules.keep_stale
         if first and frame in self.results:
             self._displaced[frame] = _Displaced(
-                self.results.get(frame),
-                self._computed.get(frame, 0),
-                self._revision,
-                self._changed.get(frame),
-                frozenset(self.stale),
+                self.results.set_aside(frame),
+                approved=frame in self.approved,
+                stale=frame in self.stale,
+                computed=self._computed.get(frame, 0),
+                revision=self._revision,
+                changed=self._changed.get(frame),
             )
         self.prompts[frame] = prompt
         self.open(frame)
@@ -135,8 +141,8 @@ class ObjectTrack:
     def drop_prompt(self, frame: int) -> None:
         """Forget a frame's prompt and all that came of it.
 
-        What the frame was before comes back, approved if it was; what was found
-        elsewhere meanwhile becomes stale, and nothing else.
+        What the frame was before comes back, approved if it was. If nothing else was
+        changed or computed since, nothing becomes stale.
         """
         del self.prompts[frame]
         self.open(frame)
@@ -144,12 +150,15 @@ class ObjectTrack:
         self.visited.pop(frame, None)
         self.bank.drop_conditioning(frame)
         before = self._displaced.pop(frame, None)
-        if before is not None:
+        if before is None:
+            self.results.drop(frame)
+        else:
             self._put_back(frame, before)
-            return
-        self.results.drop(frame)
+            if self._is_latest(frame, before):
+                self._undo_change(frame, before)
+                return
         self.note_change(frame)
-        if self.prompts:
+        if self.prompts and frame not in self.approved:
             self.stale.add(frame)
 
     def approve(self, frame: int, mask: NDArray[np.bool_]) -> None:
@@ -163,6 +172,8 @@ class ObjectTrack:
 
     def release(self, frame: int) -> None:
         """Take an approval back, and mark what it shielded from changed prompts."""
+        self._revision += 1
+        self._released = self._revision
         self.approved.discard(frame)
         self._anchors = None
         self._set_approved(frame, None)
@@ -209,28 +220,41 @@ class ObjectTrack:
         self._revision += 1
         self._changed[frame] = self._revision
         below, above = self.neighbours(frame)
-        self._mark(f for f in self.results.between(below, above) if f != frame)
+        between = self.results.between(below, above)
+        marked = self._mark(f for f in between if f != frame)
+        if frame in self._displaced:
+            self._displaced[frame].marked |= marked
 
     def _put_back(self, frame: int, before: _Displaced) -> None:
-        """Let a frame be what it was before a prompt that was dropped."""
-        if before.changed is None:
-            self._changed.pop(frame, None)
-        else:
-            self._changed[frame] = before.changed
-        self.results.put(frame, before.result)
+        """Show what a frame was before it was prompted."""
+        self.results.take_back(frame, before.result)
         self._computed[frame] = before.computed
-        below, above = self.neighbours(frame)
-        between = self.results.between(below, above)
-        misled = [f for f in between if self._computed.get(f, 0) > before.revision]
-        if before.result.approved is not None:
+        if before.approved:
             self.approved.add(frame)
             self._anchors = None
-        self.stale.difference_update(f for f in between if f not in before.stale)
-        self._mark(misled)
-        self._mark_older(frame)
+
+    def _is_latest(self, frame: int, before: _Displaced) -> bool:
+        """Return whether only a frame's prompt was changed or computed since."""
+        others = [
+            *(revision for f, revision in self._changed.items() if f != frame),
+            *(revision for f, revision in self._computed.items() if f != frame),
+            self._released,
+        ]
+        return max(others) <= before.revision
+
+    def _undo_change(self, frame: int, before: _Displaced) -> None:
+        """Take back what a frame's prompt made stale, as if it had never been."""
+        if before.changed is None:
+            del self._changed[frame]
+        else:
+            self._changed[frame] = before.changed
+        self._revision = before.revision
+        self.stale -= before.marked
+        if before.stale:
+            self.stale.add(frame)
 
     def _mark_older(self, frame: int) -> None:
-        """Mark results around a frame that are older than a change there."""
+        """Mark results around a released frame that are older than a change there."""
         below, above = self.neighbours(frame)
         first = -1 if below is None else below
         newest = max(
@@ -252,8 +276,11 @@ class ObjectTrack:
         if frame in self.results:
             self.results.put(frame, replace(self.results.get(frame), approved=mask))
 
-    def _mark(self, frames: Iterable[int]) -> None:
-        marked = [f for f in frames if not self.is_anchor(f)]
-        self.stale.update(marked)
+    def _mark(self, frames: Iterable[int]) -> set[int]:
+        """Make frames stale but anchors; return those that were not."""
+        marked = {f for f in frames if not self.is_anchor(f)}
+        fresh = marked - self.stale
+        self.stale |= marked
         if not self.bank.rules.keep_stale:
             self.bank.forget(marked)
+        return fresh

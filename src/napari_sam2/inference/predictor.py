@@ -126,11 +126,11 @@ class VideoPredictor:
             session.add_track(track)
         if prompted.conditions:
             track.set_prompt(frame, prompt)
-        else:
-            track.open(frame)
         if self.options.published_schedule:
             track.pending[frame] = prompted
         else:
+            if not prompted.conditions:
+                track.open(frame)
             track.write(frame, prompted.result)
             track.bank.forget([frame])
             if prompted.conditions:
@@ -143,10 +143,10 @@ class VideoPredictor:
     ) -> FrameMasks:
         """Take the prompt of an object on a frame back.
 
-        The frame is what it was before it was prompted, approved if it was, and what
-        was tracked with the prompt between the nearest prompted or approved frames
-        becomes stale. A frame that had no result before is to be tracked from the
-        object's other prompts. Returns the masks that are left on the frame.
+        The frame is what it was before it was prompted, approved if it was. What was
+        tracked between the nearest prompted or approved frames becomes stale, unless
+        the prompt was the last thing that was changed or computed of the object.
+        Returns the masks that are left on the frame.
 
         Raises
         ------

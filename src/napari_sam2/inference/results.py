@@ -77,6 +77,7 @@ class _Stored:
     rest: FrameResult
 
 
+KeptResult = FrameResult | _Stored
 _NO_LOGITS = np.zeros((0, 0), np.float32)
 
 
@@ -121,7 +122,7 @@ class ResultStore:
 
     def __init__(self, spool: Spool | None) -> None:
         self._spool = spool
-        self._kept: dict[int, FrameResult | _Stored] = {}
+        self._kept: dict[int, KeptResult] = {}
         self._frames: list[int] = []  # keys of the above, sorted
         self._last: int | None = None
 
@@ -164,6 +165,19 @@ class ResultStore:
         """Return the result of a frame, perhaps without its logits."""
         kept = self._kept[frame]
         return kept if isinstance(kept, FrameResult) else kept.rest
+
+    def set_aside(self, frame: int) -> KeptResult:
+        """Return the result of a frame as small as it can be kept, for `take_back`."""
+        kept = self._kept[frame]
+        if isinstance(kept, FrameResult) and self._spool is not None:
+            return _compress(kept, self._spool)
+        return kept
+
+    def take_back(self, frame: int, kept: KeptResult) -> None:
+        """Keep what was set aside in place of the result of its frame."""
+        if frame not in self._kept:
+            insort(self._frames, frame)
+        self._kept[frame] = kept
 
     def drop(self, frame: int) -> None:
         """Forget the result of a frame, if there is one."""

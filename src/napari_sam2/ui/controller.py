@@ -745,8 +745,8 @@ class Controller:
 
     def _on_drawn_aside(self, name: str) -> None:
         self._say(
-            f"This prompt is kept for the image {name!r}, which is not in work: "
-            "choose that image to see what it gives."
+            f"This belongs to the image {name!r}, which is not in work: choose that "
+            "image, and the change counts."
         )
 
     def _on_loaded(self, predictor: Predictor) -> None:

@@ -89,7 +89,7 @@ class Images:
     def open(self, layer: Layer, axes: AxesChoice | None) -> None:
         """Work on an image layer; what was put aside of it comes back.
 
-        Without a choice of axes it is seen as it was when it was left.
+        Without a choice of axes it is seen as what was put aside last.
 
         Raises
         ------
@@ -126,7 +126,12 @@ class Images:
         self.left.emit(work)
 
     def _left_last(self, layer: Layer) -> LayerFrames | None:
-        """Return the frames of an image layer that were put aside last, if any."""
+        """Return the frames of an image layer that were put aside last, if any.
+
+        Not while others of that layer are in work.
+        """
+        if self.work is not None and self.work.frames.layer is layer:
+            return None
         for work in reversed(self._aside.values()):
             if work.frames.layer is layer:
                 return layer_frames(layer, work.frames.choice)

@@ -128,12 +128,13 @@ class SessionLink:
         frame: int,
         drawn: Mapping[int, Drawn | None],
         shape: tuple[int, int],
+        then: Callable[[], None],
         otherwise: Callable[[], None],
     ) -> None:
         """Give objects prompts on a frame of ``(H, W)``, in place of those that wait.
 
-        None takes an object's prompt back. If the session could not compute what they
-        give, which is told, call `otherwise`.
+        None takes an object's prompt back. Then call; if the session could not compute
+        what they give, which is told, call `otherwise` instead.
         """
         engine, revision = self._engine(), self._next()
         self._frame_revision[frame] = revision
@@ -146,7 +147,7 @@ class SessionLink:
             return engine.set_prompts(revision, frame, prompts)
 
         key = id(engine), frame, *drawn
-        self._change(work, otherwise=otherwise, key=key)
+        self._change(work, then=then, otherwise=otherwise, key=key)
 
     def take_masks(
         self,
@@ -300,9 +301,10 @@ class SessionLink:
         `otherwise` is called if the change failed.
         """
         engine = self.engine
+        assert engine is not None
 
         def done(answer: Answer) -> None:
-            if engine is None or engine is not self.engine:
+            if engine is not self.engine:
                 return
             then()
             for one in answer.frames:

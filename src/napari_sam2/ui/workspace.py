@@ -19,7 +19,7 @@ from napari_sam2.ui.records import Mark, Message, Severity
 from napari_sam2.ui.session_link import SessionLink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from napari.components import ViewerModel
 
@@ -42,14 +42,11 @@ class _Approval:
     object_ids: tuple[int, ...]
     back: bool
 
-    def places(self, table: ObjectTable) -> set[Where]:
-        """Return the objects on frames that it is about, and that have a mask."""
-        return {
-            (object_id, frame)
-            for object_id in self.object_ids
-            for frame in self.frames
-            if object_id in table and table.is_known(object_id, frame)
-        }
+    def places(self) -> Iterator[Where]:
+        """Yield the objects on frames that it is about."""
+        for object_id in self.object_ids:
+            for frame in self.frames:
+                yield object_id, frame
 
 
 class Workspace:
@@ -104,12 +101,16 @@ class Workspace:
         # What a first stroke took the place of: the mask on screen, and the prompts.
         self._displaced: dict[Where, tuple[CroppedMask, TakenPrompts]] = {}
         self._sent: dict[Where, Drawn] = {}
+        # Those that the session has not answered yet, and those that it could not.
+        self._under_way: dict[Where, Drawn | None] = {}
+        self._failed: set[Where] = set()
         # Prompts that were given where the object was found already.
         self._corrections: set[Where] = set()
         # What the session in work, or to come, has not taken over yet.
         self._corrected: dict[Where, CroppedMask] = {}
         self._approved: dict[Where, CroppedMask] = {}
-        self._asked: list[_Approval] = []
+        # The last one asked for, of each object and frame where it waits.
+        self._asked: dict[Where, _Approval] = {}
         self._refused: dict[Where, Drawn | None] = {}
         # Frames that look otherwise once objects are unlocked.
         self._withheld: set[int] = set()
@@ -187,7 +188,8 @@ class Workspace:
             for where, drawn in wanted.items()
             if (sent := self._sent.get(where)) is not drawn and sent != drawn
         }
-        gone = self._sent.keys() - wanted.keys()
+        changed |= self._failed & wanted.keys()
+        gone = (self._sent.keys() | self._failed) - wanted.keys()
         locked = self.table.locked()
         known = len(self.table)
         for object_id, _ in sorted(changed):
@@ -206,7 +208,8 @@ class Workspace:
                 self._refuse(where, drawn)
                 continue
             self._refused.pop(where, None)
-            if frame in self.table.frames_marked(object_id, Mark.APPROVED):
+            approved = frame in self.table.frames_marked(object_id, Mark.APPROVED)
+            if approved and where not in self._failed:
                 opened.append(where)
             if self._corrects(where, drawn):
                 self._corrections.add(where)
@@ -221,20 +224,28 @@ class Workspace:
                 )
             )
         for frame, prompts in by_frame.items():
-            told = {i: self._sent.get((i, frame)) for i in prompts}
             for object_id, one in prompts.items():
+                where = object_id, frame
+                self._failed.discard(where)
+                self._under_way[where] = one
+                # A prompt voids what was asked for before it.
+                self._asked.pop(where, None)
                 if one is None:
-                    self._sent.pop((object_id, frame), None)
-                    self._corrections.discard((object_id, frame))
+                    self._sent.pop(where, None)
+                    self._corrections.discard(where)
                     self._leftover[frame].discard(object_id)
                 else:
-                    self._sent[object_id, frame] = one
+                    self._sent[where] = one
             items = list(prompts.items())
             for first in range(0, len(items), _TOGETHER):
                 some = dict(items[first : first + _TOGETHER])
-                otherwise = partial(self._note_unsent, frame, some, told)
-                self.link.set_prompts(frame, some, self.frames.frame_shape, otherwise)
-        self._drop_orphans({object_id for object_id, _ in gone})
+                self.link.set_prompts(
+                    frame,
+                    some,
+                    self.frames.frame_shape,
+                    then=partial(self._note_answered, frame, some, failed=False),
+                    otherwise=partial(self._note_answered, frame, some, failed=True),
+                )
 
     def select(self, object_id: int) -> None:
         """Make an object the current one."""
@@ -354,11 +365,12 @@ class Workspace:
 
     def _ask(self, approval: _Approval) -> None:
         """Have masks approved, by the next session if this one ends before."""
-        self._asked.append(approval)
+        self._asked.update(dict.fromkeys(approval.places(), approval))
 
         def over() -> None:
-            if approval in self._asked:
-                self._asked.remove(approval)
+            for where in approval.places():
+                if self._asked.get(where) is approval:
+                    del self._asked[where]
 
         self.link.approve(
             approval.frames, approval.object_ids, back=approval.back, over=over
@@ -408,12 +420,14 @@ class Workspace:
             for object_id in self.table.object_ids
             for frame in self.table.frames_marked(object_id, Mark.APPROVED)
         }
-        for asked in self._asked:
+        # What is on screen there is what the prompt takes the place of.
+        approved -= self._under_way.keys()
+        for where, asked in self._asked.items():
             if asked.back:
-                approved -= asked.places(self.table)
-            else:
-                approved |= asked.places(self.table)
-        self._asked.clear()
+                approved.discard(where)
+                self._approved.pop(where, None)
+            elif where not in self._under_way and self.table.is_known(*where):
+                approved.add(where)
         by_frame: defaultdict[int, list[int]] = defaultdict(list)
         for object_id, frame in known | approved:
             by_frame[frame].append(object_id)
@@ -423,34 +437,29 @@ class Workspace:
                 where = object_id, frame
                 (self._approved if where in approved else self._corrected)[where] = mask
 
-    def _note_unsent(
-        self,
-        frame: int,
-        drawn: dict[int, Drawn | None],
-        told: dict[int, Drawn | None],
+    def _note_answered(
+        self, frame: int, drawn: dict[int, Drawn | None], *, failed: bool
     ) -> None:
-        """Have prompts sent again, with the next change, that came to nothing."""
+        """Have prompts that came to nothing sent again with the next change."""
         for object_id, one in drawn.items():
-            where, before = (object_id, frame), told[object_id]
-            if self._sent.get(where) is not one:
-                continue
-            self._sent.pop(where, None)
-            if before is not None:
-                self._sent[where] = before
+            where = object_id, frame
+            if where in self._under_way and self._under_way[where] is one:
+                del self._under_way[where]
+                if failed:
+                    self._failed.add(where)
 
-    def _drop_orphans(self, object_ids: Iterable[int]) -> None:
+    def _drop_orphans(self) -> None:
         """Take labels of an earlier session away that nothing will compute again.
 
         They are of objects without a prompt or an approved frame.
         """
-        object_ids = [i for i in object_ids if i in self.table]
-        if not object_ids or not any(self._leftover.values()):
+        if not any(self._leftover.values()):
             return
-        held = {object_id for object_id, _ in (*self._wanted(), *self._approved)}
+        held = {i for i, _ in (*self._wanted(), *self._approved, *self._asked)}
         held |= self.table.locked()
         orphans = {
             i
-            for i in object_ids
+            for i in self.table.object_ids
             if i not in held and not self.table.frames_marked(i, Mark.APPROVED)
         }
         stripped = [f for f, left in self._leftover.items() if left & orphans]
@@ -525,14 +534,24 @@ class Workspace:
     def _on_started(self) -> None:
         """Tell a new session of everything."""
         self._drop_outdated()
+        again = {
+            where: asked
+            for where, asked in self._asked.items()
+            if where in self._under_way and not asked.back
+        }
         self._sent = {}
+        self._under_way.clear()
+        self._failed.clear()
+        self._asked.clear()
         self._withheld.clear()
         self.table.clear_results()
         self.rows_changed.emit(None)
         self._hand_on(self._corrected, approve=False)
         self.sync(anew=True)
         self._hand_on(self._approved, approve=True)
-        self._drop_orphans(self.table.object_ids)
+        for object_id, frame in again:
+            self.approve([frame], [object_id])
+        self._drop_orphans()
 
     def _on_frame(self, answer: FrameAnswer) -> None:
         """Paint a frame."""
@@ -549,6 +568,7 @@ class Workspace:
         self.table.update_row(answer)
 
     def _on_settled(self) -> None:
+        self._drop_orphans()
         self.result.refresh(now=True)
         self.rows_changed.emit(None)
 
