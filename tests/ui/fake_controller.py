@@ -103,6 +103,9 @@ class FakeController:
             ModelChoice("sam2.1_hiera_tiny", "tiny (download)", False, 156_008_466),
         )
 
+    def at_screen(self, axes):
+        return axes
+
     def lost_by_clearing(self) -> int:
         return self.lost
 

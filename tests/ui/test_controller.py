@@ -773,6 +773,80 @@ def test_approve_span_goes_to_the_next_anchors(desk):
     assert [f for f in range(8) if marks[f] & Mark.APPROVED] == [1, 2, 3, 4, 5]
 
 
+def test_approve_span_on_an_approved_frame_takes_the_span_back(desk):
+    click(desk, 20, 30, frame=3)
+    desk.controller.propagate()
+    desk.controller.approve(0)
+    desk.controller.go_to(5)
+    desk.controller.approve_span()
+    assert desk.controller.row(1).approved == 5
+    desk.controller.approve_span()
+    assert desk.controller.row(1).approved == 1
+
+
+def test_a_click_beside_the_object_is_red_at_once(desk):
+    click(desk, 20, 30, frame=1)
+    click(desk, 20, 33, positive=False)
+    points = desk.viewer.layers["SAM 2 points"]
+    on, beside = points.face_color
+    assert on[1] > on[0]
+    assert beside[0] > beside[1]
+
+
+def test_a_new_object_is_ready_for_its_first_click(desk):
+    desk.controller.set_tool(Tool.POINTS)
+    desk.viewer.layers.selection.active = desk.controller.image
+    assert desk.controller.new_object() == 1
+    active = desk.viewer.layers.selection.active
+    assert (active.name, active.mode) == ("SAM 2 points", "add")
+
+
+def test_an_image_that_is_put_aside_hides_its_layers_and_shows_them_again(desk):
+    first = desk.controller.image
+    click(desk, 20, 30, frame=3)
+    drawn = desk.viewer.layers["SAM 2 points"], desk.controller.labels_layer
+    second = desk.open(data=np.zeros((4, 32, 32), np.uint8), name="second")
+    assert not any(layer.visible for layer in drawn)
+    assert first.visible
+    desk.controller.set_image(first)
+    assert all(layer.visible for layer in drawn)
+    assert not second.visible
+    second.blending = "additive"
+    desk.controller.set_image(second)
+    assert second.visible
+    desk.controller.set_image(first)
+    assert second.visible
+
+
+def test_a_removed_image_without_objects_leaves_nothing(desk):
+    desk.viewer.layers.remove(desk.controller.image)
+    assert len(desk.viewer.layers) == 0
+    assert "stay" not in desk.said[-1]
+
+
+def test_labels_of_numbers_in_use_are_told_once(desk):
+    for object_id, y in ((1, 10), (2, 50)):
+        click(desk, y, 30, frame=3, object_id=object_id)
+    desk.controller.propagate()
+    desk.controller.approve(4, 6, [1])
+    labels = np.zeros((8, SIZE, SIZE), np.uint8)
+    labels[2:6, 30:34, 10:14] = 1
+    told = len(desk.said)
+    desk.controller.use_labels(desk.viewer.add_labels(labels), all_frames=True)
+    new = desk.said[told:]
+    assert len(new) == 2
+    assert "before: 1." in new[0]
+    assert "(and 1 more)" in new[1]
+
+
+def test_a_name_that_is_not_opened_as_labels_is_told(desk, tmp_path):
+    click(desk, 20, 30, frame=3)
+    desk.controller.export(tmp_path / "result.tif")
+    assert "end in 'labels'" in desk.said[-1]
+    desk.controller.export(tmp_path / "my-labels.ome.tif")
+    assert "end in" not in desk.said[-1]
+
+
 def test_nothing_to_approve_says_so(desk):
     click(desk, 20, 30, frame=0)
     desk.controller.go_to(4)
@@ -1444,9 +1518,10 @@ def test_another_time_point_has_labels_of_its_own(viewer):
     click(desk, 20, 30, frame=1)
     at_3 = replace(controller.axes, position=(("T", 3),))
     controller.set_image(controller.image, at_3)
+    assert viewer.dims.point[0] == 3
+    assert controller.facts.text.endswith("at time point 3")
     assert controller.objects == ()
     click(desk, 40, 40, frame=2)
-    assert viewer.dims.point[0] == 3
     layer = controller.labels_layer
     assert layer.get_value((3, 2, 40, 40), world=True) == 1
     viewer.dims.set_point(0, 0)

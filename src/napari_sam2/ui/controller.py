@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from bisect import bisect_left
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -227,6 +228,13 @@ class Controller:
         """How the image is seen; change it with ``set_image(image, replace(axes))``."""
         return None if self._work is None else self._work.frames.choice
 
+    def at_screen(self, axes: AxesChoice) -> AxesChoice:
+        """Return a choice for the image at the position that is on screen."""
+        work = self._work
+        if work is None:
+            return axes
+        return replace(work.frames, choice=axes).choice_at(self._viewer)
+
     @property
     def facts(self) -> ImageFacts | None:
         """What is known of the image."""
@@ -321,8 +329,12 @@ class Controller:
         return 1 if self._work is None else self._work.selected
 
     def new_object(self) -> int:
-        """Make a fresh id the current object; it exists with its first prompt."""
-        return 1 if self._work is None else self._work.new_object()
+        """Make a fresh id the current object, and be ready for its first prompt."""
+        if self._work is None:
+            return 1
+        fresh = self._work.new_object()
+        self._tools.choose(self._tools.tool)
+        return fresh
 
     def select_object(self, object_id: int) -> None:
         """Make an object the current one, in the Labels layer too."""
@@ -536,10 +548,15 @@ class Controller:
     def approve_span(self) -> None:
         """Approve the frames around this one, up to the next anchors on both sides.
 
-        Anchors are the current object's prompted and approved frames.
+        Anchors are the current object's prompted and approved frames. On an approved
+        frame, take back the approval of all approved ones that follow each other here.
         """
         work, frame = self._work, self.frame
         if work is None or work.selected not in work.table:
+            return
+        approved = work.table.frames_marked(work.selected, Mark.APPROVED)
+        if frame in approved:
+            work.unapprove(_run_around(frame, approved), [work.selected])
             return
         anchors = work.table.frames_marked(work.selected, Mark.PROMPTED | Mark.APPROVED)
         before = [a for a in anchors if a < frame]
@@ -604,6 +621,14 @@ class Controller:
         self._exports += 1
         self._update_activity()
 
+        def told(written: Path) -> str:
+            if written.stem.removesuffix(".ome").endswith("labels"):
+                return f"Written: {written}."
+            return (
+                f"Written: {written}. Only names that end in 'labels' are opened as "
+                "labels again."
+            )
+
         def over(text: str, severity: Severity) -> None:
             self._exports -= 1
             self._update_activity()
@@ -612,7 +637,7 @@ class Controller:
         self._files.submit(
             Job(
                 lambda _report: task.write(),
-                lambda written: over(f"Written: {written}.", Severity.INFO),
+                lambda written: over(told(written), Severity.INFO),
                 lambda error: over(str(error), Severity.ERROR),
                 abandoned=lambda: over("The export failed.", Severity.ERROR),
             )
@@ -736,11 +761,11 @@ class Controller:
         self._update_activity()
         self._tell_all()
 
-    def _on_removed(self, name: str) -> None:
+    def _on_removed(self, name: str, kept: bool) -> None:
         severity = Severity.WARNING if self._runner.running else Severity.INFO
+        stay = ", its labels stay" if kept else ""
         self._say(
-            f"The image {name!r} was removed: work on it has ended, its labels stay.",
-            severity,
+            f"The image {name!r} was removed: work on it has ended{stay}.", severity
         )
 
     def _on_drawn_aside(self, name: str) -> None:
@@ -821,6 +846,17 @@ def preview(frames: LayerFrames, frame: int) -> NDArray[np.uint8]:
     pixels = contrast.apply(frames.source[frame])
     seen: NDArray[np.uint8] = (pixels * 255 + 0.5).astype(np.uint8)
     return seen
+
+
+def _run_around(frame: int, frames: list[int]) -> range:
+    """Return those of some frames that follow each other around one of them."""
+    known = set(frames)
+    first = last = frame
+    while first - 1 in known:
+        first -= 1
+    while last + 1 in known:
+        last += 1
+    return range(first, last + 1)
 
 
 def _close_lanes(*lanes: Lane) -> None:

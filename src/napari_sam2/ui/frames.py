@@ -135,6 +135,8 @@ class LayerFrames:
             text = f"{letter}, {count} {_PLURAL[letter]} of {size}"
         else:
             text = f"one frame of {size}"
+        for axis, index in self.choice.position:
+            text += f", at {_ONE[axis]} {index}"
         return ImageFacts(
             self.layer.name, lengths, count, (height, width), self.layer.rgb, text
         )
@@ -151,8 +153,8 @@ class LayerFrames:
             there = round(float(position[self.choice.axes.index(letter)]))
             if there != index:
                 raise ImageError(
-                    f"This is {_ONE[letter]} {there}; the frames in work are those of "
-                    f"{_ONE[letter]} {index}. Go there, or choose the other one."
+                    f"Go to {_ONE[letter]} {index}, or set '{letter} stays at' to "
+                    f"{there}: this is {_ONE[letter]} {there}."
                 )
         axis = self.frame_axis
         frame = 0 if axis is None else round(float(position[axis]))

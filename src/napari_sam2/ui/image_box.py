@@ -323,7 +323,7 @@ class ImageBox(QWidget):
         elif after.frame_axis != before.frame_axis:
             other = {"Z": "T", "T": "Z"}[after.frame_axis]
             at = ((other, 0),) if other in after.axes else ()
-            after = replace(after, position=at)
+            after = controller.at_screen(replace(after, position=at))
         else:
             letter = self.position.property("letter")
             placed: tuple[tuple[str, int], ...] = tuple(

@@ -43,8 +43,9 @@ class Images:
         An image is in work now, or is seen otherwise.
     left : Signal(Workspace)
         It no longer is.
-    removed : Signal(str)
-        It no longer is, because its layer of that name was removed.
+    removed : Signal(str, bool)
+        It no longer is, because its layer of that name was removed; whether labels
+        stay.
     listed : Signal()
         The image layers, or their names, changed.
     frame_changed : Signal(int)
@@ -55,7 +56,7 @@ class Images:
 
     opened = Signal(object)
     left = Signal(object)
-    removed = Signal(str)
+    removed = Signal(str, bool)
     listed = Signal()
     frame_changed = Signal(int)
     drawn_aside = Signal(str)
@@ -102,13 +103,13 @@ class Images:
             frames = layer_frames(layer, frames.choice_at(self._viewer))
         work = self._workspace(frames)
         if work is not self.work:
+            self._uncover(layer)
             self.leave()
             self.work = work
             self._listen(work)
         work.attach()
         work.move()
-        if before is not None:
-            frames.show(self._viewer, frames.current_frame(self._viewer))
+        frames.show(self._viewer, frames.current_frame(self._viewer))
         self.frame = frames.current_frame(self._viewer)
         self.opened.emit(work)
 
@@ -119,11 +120,23 @@ class Images:
             return
         if len(work.table):
             self._aside[work.frames.key] = work
+            work.set_visible(False)
             work.drawn_aside.connect(self._on_drawn_aside)
         else:
             work.close()
             work.detach()
         self.left.emit(work)
+
+    def _uncover(self, layer: Layer) -> None:
+        """Show an image layer, and hide the one in work if that lies over it."""
+        layer.visible = True
+        layers = self._viewer.layers
+        left = None if self.work is None else self.work.frames.layer
+        if left is None or left is layer or left not in layers:
+            return
+        opaque = left.blending in ("opaque", "translucent", "translucent_no_depth")
+        if opaque and layers.index(left) > layers.index(layer):
+            left.visible = False
 
     def _left_last(self, layer: Layer) -> LayerFrames | None:
         """Return the frames of an image layer that were put aside last, if any.
@@ -146,6 +159,7 @@ class Images:
         if found is None:
             return Workspace(self._viewer, frames, self._lane)
         found.drawn_aside.disconnect(self._on_drawn_aside)
+        found.set_visible(True)
         found.frames = frames
         return found
 
@@ -193,7 +207,10 @@ class Images:
             work = self._let_go()
             assert work is not None
             work.close()
-            self.removed.emit(layer.name)
+            kept = len(work.table) > 0
+            if not kept:
+                work.detach()
+            self.removed.emit(layer.name, kept)
             self.left.emit(work)
         self.listed.emit()
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 def next_step(controller: Controller) -> str:
     """Return a hint that fits what there is so far."""
+    if controller.image is None and controller.images():
+        return "Choose an image above."
     if controller.image is None:
         return "Open an image, or File > Open Sample > SAM 2."
     stage = controller.model.stage
@@ -30,4 +32,6 @@ def next_step(controller: Controller) -> str:
         return "Propagate: only the striped frames are computed."
     if any(row.status != ObjectStatus.DONE for row in rows):
         return "Refine, start a new object, or propagate."
+    if controller.facts is not None and controller.facts.num_frames == 1:
+        return "Refine, start a new object, or save the labels."
     return "Look at doubtful frames; click there to correct."

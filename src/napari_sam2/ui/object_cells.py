@@ -119,4 +119,7 @@ def swatch(color: tuple[float, float, float, float]) -> QIcon:
     painter.setPen(QColor(128, 128, 128))
     painter.drawRoundedRect(1, 1, 21, 21, 4, 4)
     painter.end()
-    return QIcon(pixmap)
+    icon = QIcon(pixmap)
+    # Else the colour of a selected row is mixed with that of the selection.
+    icon.addPixmap(pixmap, QIcon.Mode.Selected)
+    return icon

@@ -28,7 +28,8 @@ _POSITIVE = (0.1, 0.85, 0.3)
 _NEGATIVE = (0.95, 0.2, 0.15)
 _SHAPE = (1.0, 0.85, 0.1)
 _FAINT = 0.25
-_POINT, _LINE = 0.03, 0.006  # of the frame's shorter side
+_POINT, _LINE = 0.03, 0.002  # of the frame's shorter side
+_POINT_LIMITS = (5, 14)  # pixels on screen, whatever the zoom
 _SETTLED = ("added", "changed", "removed")
 _CONTROL = "Control"
 _OUTLINES = ("polygon", "ellipse")
@@ -271,9 +272,7 @@ class PromptLayers:
         if action == "added":
             self._refuse_volume(event.source, event.data_indices)
             self._refuse_locked(event.source, event.data_indices)
-            # A click comes in the right look already; what is pasted may not.
-            if len(event.data_indices) != 1:
-                self.restyle()
+            self.restyle()  # napari gives it the look of what is selected
         self._changed()
 
     def _refuse_volume(self, layer: Points | Shapes, indices: Iterable[int]) -> None:
@@ -376,6 +375,7 @@ class PromptLayers:
             },
             size=max(2.0, _POINT * min(self._frames.frame_shape)),
             border_width=0.12,
+            canvas_size_limits=_POINT_LIMITS,
             out_of_slice_display=False,
         )
         self._place(layer)

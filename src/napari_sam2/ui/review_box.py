@@ -141,6 +141,7 @@ class ReviewBox(QWidget):
         self.approve.setToolTip(
             self._take_back_help if approved else self._approve_help
         )
+        self.approve_span.setText("Take back span" if approved else "Approve span")
         self.approve.setEnabled(approved or here)
         self.approve_span.setEnabled(here)
         self.doubtful.setEnabled(bool(self.timeline.has_results))

@@ -59,7 +59,7 @@ SHORTCUTS = (
     Shortcut("next_doubtful", "Q", "Next doubtful frame"),
     Shortcut("worst_frame", "Shift-Q", "Most doubtful frame of all"),
     Shortcut("approve_frame", "W", "Approve this frame of the object"),
-    Shortcut("approve_span", "Shift-W", "Approve up to the next prompts"),
+    Shortcut("approve_span", "Shift-W", "Approve up to the next prompts, or back"),
     Shortcut("clear_prompts", "U", "Take back the object's prompts on this frame"),
 )
 

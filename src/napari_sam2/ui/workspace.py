@@ -111,6 +111,7 @@ class Workspace:
         self._approved: dict[Where, CroppedMask] = {}
         # The last one asked for, of each object and frame where it waits.
         self._asked: dict[Where, _Approval] = {}
+        self._opened: list[Where] = []
         self._refused: dict[Where, Drawn | None] = {}
         # Frames that look otherwise once objects are unlocked.
         self._withheld: set[int] = set()
@@ -150,6 +151,11 @@ class Workspace:
         for layer in (self.prompts.points, self.prompts.shapes, self.result.layer):
             if layer in layers:
                 layers.remove(layer)
+
+    def set_visible(self, visible: bool) -> None:
+        """Show or hide the layers."""
+        for layer in (self.prompts.points, self.prompts.shapes, self.result.layer):
+            layer.visible = visible
 
     def move(self) -> None:
         """Let the layers lie where the image layer lies."""
@@ -214,15 +220,9 @@ class Workspace:
             if self._corrects(where, drawn):
                 self._corrections.add(where)
             by_frame[frame][object_id] = drawn
-        if opened:
-            object_id, frame = opened[0]
-            more = f" (and {len(opened) - 1} more)" if len(opened) > 1 else ""
-            self.message.emit(
-                Message(
-                    f"Frame {frame} of object {object_id}{more} was approved; your "
-                    "change opens it again."
-                )
-            )
+        self._opened += opened
+        if not self._open_reads:
+            self._tell_opened()
         for frame, prompts in by_frame.items():
             for object_id, one in prompts.items():
                 where = object_id, frame
@@ -314,7 +314,8 @@ class Workspace:
 
     def use_labels(self, source: LabelsSource, frames: Iterable[int]) -> None:
         """Take the labels of another layer on frames as mask prompts."""
-        found: list[int] = []
+        found: set[int] = set()
+        before = set(self.table.object_ids)
         pending = list(frames)
         self._open_reads += len(pending)
 
@@ -323,7 +324,7 @@ class Workspace:
             for object_id in free:
                 self._painted[object_id, frame] = Drawn(mask=masks[object_id])
             self.prompts.remove(free, frame)
-            found.extend(masks)
+            found.update(masks)
             self.sync()
             ended()
 
@@ -332,7 +333,14 @@ class Workspace:
             pending.pop()
             if not pending and not found:
                 self._warn(f"{source.name!r} has no labels on these frames.")
+            if not pending and (both := sorted(found & before)):
+                ids = ", ".join(map(str, both[:3])) + (", ..." if both[3:] else "")
+                self._warn(
+                    f"Labels went to objects of the same number that were there "
+                    f"before: {ids}. Number labels anew if they are other objects."
+                )
             if not self._open_reads:
+                self._tell_opened()
                 waiting, self._when_read = self._when_read, []
                 for call in waiting:
                     call()
@@ -340,6 +348,19 @@ class Workspace:
         for frame in tuple(pending):
             self.link.run(
                 partial(_read_masks, source, frame), partial(taken, frame), ended
+            )
+
+    def _tell_opened(self) -> None:
+        """Say which approvals changes of the user have made void."""
+        opened, self._opened = self._opened, []
+        if opened:
+            object_id, frame = opened[0]
+            more = f" (and {len(opened) - 1} more)" if len(opened) > 1 else ""
+            self.message.emit(
+                Message(
+                    f"Frame {frame} of object {object_id}{more} was approved; your "
+                    "change opens it again."
+                )
             )
 
     def when_read(self, call: Callable[[], None]) -> None:
