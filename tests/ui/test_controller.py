@@ -189,6 +189,27 @@ def test_undo_of_a_stroke_over_an_approved_mask_approves_it_again(desk):
     assert (row.prompts, row.approved, row.status) == (1, 1, ObjectStatus.DONE)
 
 
+def test_what_an_earlier_session_found_is_stale_until_it_is_computed_again(desk):
+    click(desk, 20, 30, frame=1)
+    desk.controller.propagate()
+    desk.controller.approve(6)
+    confidence = desk.controller.timeline.confidence.copy()
+    desk.controller.set_options(PredictorOptions(fill_holes=9))
+    timeline = desk.controller.timeline
+    stale = np.flatnonzero(timeline.marks[0] & Mark.STALE).tolist()
+    assert stale == [0, 2, 3, 4, 5, 7]
+    np.testing.assert_array_equal(timeline.confidence[0, stale], confidence[0, stale])
+    row = desk.controller.row(1)
+    assert (row.frames_done, row.status) == (2, ObjectStatus.STALE)
+    desk.controller.doubt_below = 1.0
+    desk.controller.go_to(3)
+    desk.controller.next_doubtful()
+    assert desk.controller.frame != 3
+    desk.controller.propagate()
+    row = desk.controller.row(1)
+    assert (row.frames_done, row.status) == (8, ObjectStatus.DONE)
+
+
 def test_clearing_the_only_prompt_takes_labels_of_an_earlier_session_too(desk):
     click(desk, 20, 30, frame=1)
     desk.controller.propagate()

@@ -461,7 +461,7 @@ class Controller:
         prompted = work.is_prompted(work.selected, self.frame)
         if not prompted or row.locked:
             return 0
-        return max(0, work.frames_lost(work.selected) - 1)
+        return max(0, len(work.table.frames_known(work.selected)) - 1)
 
     @property
     def activity(self) -> Activity:

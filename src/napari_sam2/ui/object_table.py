@@ -56,6 +56,8 @@ class ObjectTable:
         self._iou = np.zeros((0, num_frames), np.float32)
         self._areas = np.zeros((0, num_frames), np.float32)
         self._known = np.zeros((0, num_frames), bool)
+        # Of an earlier session, and still on screen.
+        self._earlier = np.zeros((0, num_frames), bool)
         self._marks = np.zeros((0, num_frames), np.uint8)
 
     def __contains__(self, object_id: int) -> bool:
@@ -90,7 +92,7 @@ class ObjectTable:
             self._grow()
         row = self._free.pop()
         self._rows[object_id] = row
-        self._known[row] = False
+        self._known[row] = self._earlier[row] = False
         self._marks[row] = 0
         return True
 
@@ -101,9 +103,33 @@ class ObjectTable:
                 self._free.append(self._rows.pop(object_id))
 
     def clear_results(self) -> None:
-        """Forget scores and marks, as for another session."""
+        """Forget the marks, as for another session, and take the results for old."""
+        self._earlier |= self._known
         self._known[:] = False
         self._marks[:] = 0
+
+    def forget_earlier(
+        self, object_ids: Iterable[int], frame: int | None = None
+    ) -> list[int]:
+        """Forget results of an earlier session, on one frame or on all; return which.
+
+        Returns the frames that had some.
+        """
+        rows = [self._rows[i] for i in object_ids if i in self._rows]
+        frames = slice(None) if frame is None else [frame]
+        found = np.zeros(self.num_frames, bool)
+        found[frames] = self._earlier[rows][:, frames].any(0)
+        for row in rows:
+            self._earlier[row, frames] = False
+        return [int(f) for f in np.flatnonzero(found)]
+
+    def any_earlier(self) -> bool:
+        """Return whether any result is of an earlier session."""
+        return bool(self._earlier.any())
+
+    def earlier(self, frame: int) -> set[int]:
+        """Return the objects that a frame shows a result of an earlier session of."""
+        return {i for i, row in self._rows.items() if self._earlier[row, frame]}
 
     def rename(self, object_id: int, name: str) -> None:
         """Name an object; an empty name gives its own back."""
@@ -131,6 +157,7 @@ class ObjectTable:
         taken = [i for i, o in enumerate(answer.object_ids) if o in self._rows]
         rows = [self._rows[answer.object_ids[i]] for i in taken]
         self._known[rows, frame] = True
+        self._earlier[rows, frame] = False
         self._marks[rows, frame] = answer.marks[taken]
         self._scores[rows, frame] = answer.object_scores[taken]
         self._iou[rows, frame] = answer.predicted_iou[taken]
@@ -159,21 +186,23 @@ class ObjectTable:
         return row is not None and bool(self._known[row, frame])
 
     def frames_known(self, object_id: int) -> list[int]:
-        """Return the frames of an object that have a result, sorted."""
-        return [int(f) for f in np.flatnonzero(self._known[self._rows[object_id]])]
+        """Return the frames of an object that have a result, also an old one."""
+        row = self._rows[object_id]
+        return [int(f) for f in np.flatnonzero(self._known[row] | self._earlier[row])]
 
     def timeline(self) -> Timeline:
         """Return confidence and marks of all objects on all frames."""
         ids = self.object_ids
         rows = [self._rows[i] for i in ids]
-        return Timeline(ids, self._confidence(rows), self._marks[rows])
+        return Timeline(ids, self._confidence(rows), self._marks_of(rows))
 
     def column(self, frame: int) -> TimelineColumn:
         """Return confidence and marks of all objects on one frame."""
         rows = [self._rows[i] for i in self.object_ids]
         first = max(0, frame - 1)
         confidence = self._confidence(rows, slice(first, frame + 1))[:, -1]
-        return TimelineColumn(frame, confidence, self._marks[rows, frame])
+        marks = self._marks_of(rows, slice(frame, frame + 1))[:, 0]
+        return TimelineColumn(frame, confidence, marks)
 
     def rows(
         self, color: Callable[[int], Color], object_ids: Iterable[int] | None = None
@@ -183,7 +212,7 @@ class ObjectTable:
         rows = [self._rows[i] for i in ids]
         confidence = self._confidence(rows)
         lowest = np.where(np.isnan(confidence), np.inf, confidence).min(1, initial=9)
-        marks, known = self._marks[rows], self._known[rows]
+        marks, known = self._marks_of(rows), self._known[rows]
         prompted = (marks & Mark.PROMPTED != 0).sum(1)
         approved = (marks & Mark.APPROVED != 0).sum(1)
         stale = (marks & Mark.STALE != 0).sum(1)
@@ -218,6 +247,16 @@ class ObjectTable:
             return ObjectStatus.PARTIAL
         return ObjectStatus.PROMPTED if prompts else ObjectStatus.NEW
 
+    def _marks_of(
+        self, rows: list[int], frames: slice = slice(None)
+    ) -> NDArray[np.uint8]:
+        """Return the marks ``(N, t)`` of rows, with results of before as stale."""
+        old = self._earlier[rows, frames] & ~self._known[rows, frames]
+        marks: NDArray[np.uint8] = self._marks[rows, frames] | old * np.uint8(
+            Mark.STALE
+        )
+        return marks
+
     def _confidence(
         self, rows: list[int], frames: slice = slice(None)
     ) -> NDArray[np.float32]:
@@ -226,14 +265,14 @@ class ObjectTable:
             self._scores[rows, frames],
             self._iou[rows, frames],
             self._areas[rows, frames],
-            self._known[rows, frames],
+            self._known[rows, frames] | self._earlier[rows, frames],
         )
 
     def _grow(self) -> None:
         """Double the room for objects."""
         count = len(self._known)
         more = max(16, count)
-        for name in ("_scores", "_iou", "_areas", "_known", "_marks"):
+        for name in ("_scores", "_iou", "_areas", "_known", "_earlier", "_marks"):
             array = getattr(self, name)
             room = np.zeros((more, self.num_frames), array.dtype)
             setattr(self, name, np.concatenate([array, room]))

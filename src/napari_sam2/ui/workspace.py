@@ -95,7 +95,6 @@ class Workspace:
         self.negative = False
         self.link = SessionLink(lane, lambda: frames.current_frame(viewer))
         self._viewer = viewer
-        self._leftover: defaultdict[int, set[int]] = defaultdict(set)
         self._painted: dict[Where, Drawn] = {}
         self._stroked: set[Where] = set()
         # What a first stroke took the place of: the mask on screen, and the prompts.
@@ -171,12 +170,10 @@ class Workspace:
     def stop(self) -> None:
         """Let the session go, and the layers stay; `attach` and `start` go on."""
         self._left = True
-        self._keep_leftover()
         self.link.stop()
 
     def start(self, predictor: Predictor) -> None:
         """Start a session; prompts, corrected and approved masks come along."""
-        self._keep_leftover()
         self._keep_masks()
         frames = self.frames
         self.link.start(predictor, frames.source, frames.contrast, self._on_started)
@@ -233,7 +230,7 @@ class Workspace:
                 if one is None:
                     self._sent.pop(where, None)
                     self._corrections.discard(where)
-                    self._leftover[frame].discard(object_id)
+                    self.table.forget_earlier([object_id], frame)
                 else:
                     self._sent[where] = one
             items = list(prompts.items())
@@ -284,10 +281,7 @@ class Workspace:
             for where in [w for w in kept if w[0] in ids]:
                 del kept[where]
         self._corrections = {w for w in self._corrections if w[0] not in ids}
-        leftover = {f for f, left in self._leftover.items() if left.intersection(ids)}
-        known = {f for i in ids for f in self.table.frames_known(i)} | leftover
-        for left in self._leftover.values():
-            left.difference_update(ids)
+        known = {f for i in ids for f in self.table.frames_known(i)}
         hidden = self.table.hidden()
         self.table.remove(ids)
         if hidden.intersection(ids):
@@ -397,11 +391,6 @@ class Workspace:
             approval.frames, approval.object_ids, back=approval.back, over=over
         )
 
-    def frames_lost(self, object_id: int) -> int:
-        """Return on how many frames an object has a mask, of this session or before."""
-        before = {f for f, left in self._leftover.items() if object_id in left}
-        return len(before.union(self.table.frames_known(object_id)))
-
     def _hide(self) -> None:
         """Do not show labels and prompts of the objects that the table hides."""
         hidden = self.table.hidden()
@@ -474,7 +463,7 @@ class Workspace:
 
         They are of objects without a prompt or an approved frame.
         """
-        if not any(self._leftover.values()):
+        if not self.table.any_earlier():
             return
         held = {i for i, _ in (*self._wanted(), *self._approved, *self._asked)}
         held |= self.table.locked()
@@ -483,10 +472,7 @@ class Workspace:
             for i in self.table.object_ids
             if i not in held and not self.table.frames_marked(i, Mark.APPROVED)
         }
-        stripped = [f for f, left in self._leftover.items() if left & orphans]
-        for frame in stripped:
-            self._leftover[frame] -= orphans
-        self.link.repaint(stripped)
+        self.link.repaint(self.table.forget_earlier(orphans))
 
     def _drop_outdated(self) -> None:
         """Forget masks whose prompts were changed while a session was started."""
@@ -510,12 +496,6 @@ class Workspace:
         for frame, some in by_frame.items():
             then = partial(taken, frame, some)
             self.link.take_masks(frame, some, approve=approve, then=then)
-
-    def _keep_leftover(self) -> None:
-        """Note which labels on screen no longer belong to a session."""
-        for object_id in self.table.object_ids:
-            for frame in self.table.frames_known(object_id):
-                self._leftover[frame].add(object_id)
 
     def _take_brush(self, edit: BrushEdit) -> None:
         """Make what was painted the prompt of its objects, in place of earlier ones.
@@ -578,9 +558,8 @@ class Workspace:
         """Paint a frame."""
         frame = answer.frame
         self.table.update_frame(answer)
-        left = self._leftover[frame]
-        left.difference_update(answer.object_ids)
         self.result.attach()
+        left = self.table.earlier(frame)
         if self.result.paint(frame, answer.labels, keep=left):
             self._withheld.add(frame)
         self.frame_changed.emit(frame)
