@@ -73,6 +73,7 @@ class FakeController:
     image_changed = Signal()
     images_changed = Signal()
     tool_changed = Signal(Tool)
+    armed_changed = Signal(bool)
     negative_changed = Signal(bool)
     frame_changed = Signal(int)
     preview_ready = Signal(object)
@@ -90,6 +91,7 @@ class FakeController:
         self.timeline = make_timeline(0, 0)
         self.selected = 1
         self.tool = Tool.POINTS
+        self.armed = True
         self.negative = False
         self.activity = Activity.IDLE
         self.progress: Progress | None = None

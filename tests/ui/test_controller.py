@@ -822,6 +822,21 @@ def test_a_new_object_is_ready_for_its_first_click(desk):
     assert (active.name, active.mode) == ("SAM 2 points", "add")
 
 
+def test_whether_a_click_is_a_prompt_is_told(desk):
+    told = []
+    desk.controller.armed_changed.connect(told.append)
+    desk.controller.set_tool(Tool.POINTS)
+    desk.viewer.layers.selection.active = desk.controller.image
+    desk.controller.set_tool(Tool.BOX)
+    desk.viewer.layers["SAM 2 boxes and outlines"].mode = "select"
+    assert not desk.controller.armed
+    desk.viewer.layers["SAM 2 boxes and outlines"].mode = "add_polygon"
+    assert told == [True, False, True, False, True]
+    desk.controller.set_image(None)
+    desk.viewer.layers.selection.active = None
+    assert not desk.controller.armed
+
+
 def test_an_image_that_is_put_aside_hides_its_layers_and_shows_them_again(desk):
     first = desk.controller.image
     click(desk, 20, 30, frame=3)

@@ -314,8 +314,17 @@ class TestPromptBox:
     def test_tools(self, box, controller, tool):
         box.tools[tool].click()
         assert controller.calls[-1] == ("set_tool", tool)
+        controller.tool = tool
         controller.tool_changed.emit(tool)
         assert [t for t, button in box.tools.items() if button.isChecked()] == [tool]
+
+    def test_no_tool_is_pressed_while_clicks_are_no_prompts(self, box, controller):
+        for armed in (False, True):
+            controller.armed = armed
+            controller.armed_changed.emit(armed)
+            assert box.tools[Tool.POINTS].isChecked() == armed
+        box.tools[Tool.POINTS].click()
+        assert box.tools[Tool.POINTS].isChecked()
 
     def test_a_key_turns_negative_on_and_the_button_shows_it(self, box, controller):
         controller.set_negative(True)

@@ -118,6 +118,8 @@ class Controller:
         The layers that can be chosen changed, or their names.
     tool_changed : Signal(Tool)
         How the next prompt is given.
+    armed_changed : Signal(bool)
+        Whether a click on the canvas is a prompt now.
     negative_changed : Signal(bool)
         Whether the next click says "not this".
     frame_changed : Signal(int)
@@ -136,6 +138,7 @@ class Controller:
     image_changed = Signal()
     images_changed = Signal()
     tool_changed = Signal(Tool)
+    armed_changed = Signal(bool)
     negative_changed = Signal(bool)
     frame_changed = Signal(int)
     preview_ready = Signal(object)
@@ -401,6 +404,11 @@ class Controller:
     def set_tool(self, tool: Tool) -> None:
         """Select the layer and its mode in which the next prompt is given."""
         self._tools.choose(tool)
+
+    @property
+    def armed(self) -> bool:
+        """Whether a click on the canvas is a prompt now, and no other layer's."""
+        return self._tools.armed
 
     @property
     def negative(self) -> bool:
@@ -730,6 +738,7 @@ class Controller:
         self._runner.ended.connect(self._on_ended)
         self._runner.message.connect(self._on_message)
         self._tools.changed.connect(self._on_tool)
+        self._tools.armed_changed.connect(self._on_armed)
         self._tools.message.connect(self._on_message)
 
     def _on_opened(self, work: Workspace) -> None:
@@ -815,6 +824,9 @@ class Controller:
 
     def _on_tool(self, tool: Tool) -> None:
         self.tool_changed.emit(tool)
+
+    def _on_armed(self, armed: bool) -> None:
+        self.armed_changed.emit(armed)
 
     def _on_selected(self, object_id: int) -> None:
         self.selection_changed.emit(object_id)

@@ -26,6 +26,8 @@ def next_step(controller: Controller) -> str:
     if controller.activity == Activity.PAUSED:
         return "Paused. 'Go on' continues where it stands."
     rows = [row for row in controller.objects if row.prompts]
+    if not rows and not controller.armed:
+        return "Press Points, then click on an object in the image."
     if not rows:
         return "Click on an object in the image."
     if any(row.status == ObjectStatus.STALE for row in rows):

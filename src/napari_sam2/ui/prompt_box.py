@@ -70,14 +70,14 @@ class PromptBox(QWidget):
         )
         self.tools = {tool: QPushButton(title) for tool, (title, _) in _TOOLS.items()}
         make_big(self.new_object)
-        group = QButtonGroup(self)
+        self._group = QButtonGroup(self)
         first, second = QHBoxLayout(), QHBoxLayout()
         first.addWidget(self.new_object, 2)
         for tool, button in self.tools.items():
             button.setCheckable(True)
             button.setToolTip(_TOOLS[tool][1])
             button.clicked.connect(lambda _=False, tool=tool: controller.set_tool(tool))
-            group.addButton(button)
+            self._group.addButton(button)
             first.addWidget(button, 1)
         for button in (self.from_labels, self.negative, self.clear):
             second.addWidget(button, 1)
@@ -95,10 +95,11 @@ class PromptBox(QWidget):
         """Follow the controller until the connections are released."""
         controller = self._controller
         connections.connect(controller.tool_changed, self.show_tool)
+        connections.connect(controller.armed_changed, self.show_tool)
         connections.connect(controller.negative_changed, self.show_negative)
         connections.connect(controller.image_changed, self.show_image)
         self.show_image()
-        self.show_tool(controller.tool)
+        self.show_tool()
         self.show_negative(controller.negative)
 
     def clear_prompts(self) -> None:
@@ -132,9 +133,13 @@ class PromptBox(QWidget):
         ):
             button.setToolTip(keys.with_key(text, name))
 
-    def show_tool(self, tool: Tool) -> None:
-        """Show how the next prompt is given."""
-        self.tools[tool].setChecked(True)
+    def show_tool(self, _: object = None) -> None:
+        """Show how the next prompt is given, or by no button that clicks are none."""
+        chosen = self.tools[self._controller.tool]
+        self._group.setExclusive(False)  # or none could be let go
+        for button in self.tools.values():
+            button.setChecked(button is chosen and self._controller.armed)
+        self._group.setExclusive(True)
 
     def show_negative(self, negative: bool) -> None:
         """Show whether the next click says "not this"."""

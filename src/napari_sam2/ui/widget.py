@@ -153,6 +153,7 @@ class Sam2Widget(QScrollArea):
             controller.model_changed,
             controller.activity_changed,
             controller.selection_changed,
+            controller.armed_changed,
         ):
             connections.connect(signal, self._show_next_step)
         self._keys = keys = KeyBindings(self._viewer, self._actions())
