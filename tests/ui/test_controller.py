@@ -1469,7 +1469,7 @@ def test_propagation_waits_for_labels_that_are_read(manual):
 def test_no_labels_on_the_frame_says_so(desk):
     layer = desk.viewer.add_labels(np.zeros((8, SIZE, SIZE), np.uint8), name="none")
     desk.controller.use_labels(layer)
-    assert "no labels" in desk.said[-1]
+    assert "no labels where these frames lie" in desk.said[-1]
     desk.controller.use_labels(desk.controller.image)
     assert "Labels layer" in desk.said[-1]
 

@@ -20,6 +20,8 @@ from qtpy.QtWidgets import (
     QMenu,
     QSizePolicy,
     QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
     QTableView,
     QWidget,
 )
@@ -190,6 +192,16 @@ class ObjectTableModel(QAbstractTableModel):
         return True
 
 
+class _KeepsColour(QStyledItemDelegate):
+    """Shows a cell's own colour also where its row is selected."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+        """Take a cell with a colour for one that is not selected."""
+        super().initStyleOption(option, index)
+        if index.data(Qt.ItemDataRole.BackgroundRole) is not None:
+            option.state &= ~QStyle.StateFlag.State_Selected
+
+
 class ObjectTableView(QTableView):
     """Shows the objects and announces what shall become of them.
 
@@ -228,6 +240,7 @@ class ObjectTableView(QTableView):
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setAccessibleName("Objects")
+        self.setItemDelegateForColumn(Column.LOWEST, _KeepsColour(self))
         self.customContextMenuRequested.connect(self._show_menu)
         self.doubleClicked.connect(self._go_if_not_edited)
         self.selectionModel().currentRowChanged.connect(self._announce_current)

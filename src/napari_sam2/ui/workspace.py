@@ -326,7 +326,10 @@ class Workspace:
             self._open_reads -= 1
             pending.pop()
             if not pending and not found:
-                self._warn(f"{source.name!r} has no labels on these frames.")
+                self._warn(
+                    f"{source.name!r} has no labels where these frames lie: both "
+                    "layers need the same place and scale."
+                )
             if not pending and (both := sorted(found & before)):
                 ids = ", ".join(map(str, both[:3])) + (", ..." if both[3:] else "")
                 self._warn(
