@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,10 @@ from napari_sam2.ui.object_table import ObjectTable
 from napari_sam2.ui.prompt_layers import PromptLayers, TakenPrompts
 from napari_sam2.ui.records import Mark, Message, Severity
 from napari_sam2.ui.session_link import SessionLink
+from napari_sam2.ui.told import Approval, Inheritance, ToldPrompts, by_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from napari.components import ViewerModel
 
@@ -32,21 +33,6 @@ if TYPE_CHECKING:
 
 # Prompts of many objects on one frame go together, but a click need not wait for all.
 _TOGETHER = 16
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Approval:
-    """Masks to approve, or to approve no more, which the session has to do yet."""
-
-    frames: tuple[int, ...]
-    object_ids: tuple[int, ...]
-    back: bool
-
-    def places(self) -> Iterator[Where]:
-        """Yield the objects on frames that it is about."""
-        for object_id in self.object_ids:
-            for frame in self.frames:
-                yield object_id, frame
 
 
 class Workspace:
@@ -99,17 +85,8 @@ class Workspace:
         self._stroked: set[Where] = set()
         # What a first stroke took the place of: the mask on screen, and the prompts.
         self._displaced: dict[Where, tuple[CroppedMask, TakenPrompts]] = {}
-        self._sent: dict[Where, Drawn] = {}
-        # Those that the session has not answered yet, and those that it could not.
-        self._under_way: dict[Where, Drawn | None] = {}
-        self._failed: set[Where] = set()
-        # Prompts that were given where the object was found already.
-        self._corrections: set[Where] = set()
-        # What the session in work, or to come, has not taken over yet.
-        self._corrected: dict[Where, CroppedMask] = {}
-        self._approved: dict[Where, CroppedMask] = {}
-        # The last one asked for, of each object and frame where it waits.
-        self._asked: dict[Where, _Approval] = {}
+        self._told = ToldPrompts()
+        self._inheritance = Inheritance()
         self._opened: list[Where] = []
         self._refused: dict[Where, Drawn | None] = {}
         # Frames that look otherwise once objects are unlocked.
@@ -174,8 +151,8 @@ class Workspace:
 
     def start(self, predictor: Predictor) -> None:
         """Start a session; prompts, corrected and approved masks come along."""
-        self._keep_masks()
-        frames = self.frames
+        frames, stack = self.frames, self.result.stack
+        self._inheritance.gather(self.table, stack, self._told.under_way.keys())
         self.link.start(predictor, frames.source, frames.contrast, self._on_started)
 
     def sync(self, *, anew: bool = False) -> None:
@@ -185,14 +162,7 @@ class Workspace:
         told of everything `anew`.
         """
         wanted = self._wanted()
-        # Most are the very same; comparing them would take long for many objects.
-        changed = {
-            where
-            for where, drawn in wanted.items()
-            if (sent := self._sent.get(where)) is not drawn and sent != drawn
-        }
-        changed |= self._failed & wanted.keys()
-        gone = (self._sent.keys() | self._failed) - wanted.keys()
+        changed, gone = self._told.news(wanted)
         locked = self.table.locked()
         known = len(self.table)
         for object_id, _ in sorted(changed):
@@ -203,8 +173,7 @@ class Workspace:
             self.rows_changed.emit(None)
         if self.link.engine is None:
             return
-        by_frame: defaultdict[int, dict[int, Drawn | None]] = defaultdict(dict)
-        opened = []
+        news: defaultdict[int, dict[int, Drawn | None]] = defaultdict(dict)
         for object_id, frame in sorted(changed | gone):
             where, drawn = (object_id, frame), wanted.get((object_id, frame))
             if object_id in locked and not anew:
@@ -212,27 +181,19 @@ class Workspace:
                 continue
             self._refused.pop(where, None)
             approved = frame in self.table.frames_marked(object_id, Mark.APPROVED)
-            if approved and where not in self._failed:
-                opened.append(where)
+            if approved and where not in self._told.failed:
+                self._opened.append(where)
             if self._corrects(where, drawn):
-                self._corrections.add(where)
-            by_frame[frame][object_id] = drawn
-        self._opened += opened
+                self._inheritance.corrections.add(where)
+            news[frame][object_id] = drawn
         if not self._open_reads:
             self._tell_opened()
-        for frame, prompts in by_frame.items():
+        for frame, prompts in news.items():
             for object_id, one in prompts.items():
-                where = object_id, frame
-                self._failed.discard(where)
-                self._under_way[where] = one
-                # A prompt voids what was asked for before it.
-                self._asked.pop(where, None)
+                self._told.note_sent((object_id, frame), one)
+                self._inheritance.note_prompt((object_id, frame), one)
                 if one is None:
-                    self._sent.pop(where, None)
-                    self._corrections.discard(where)
                     self.table.forget_earlier([object_id], frame)
-                else:
-                    self._sent[where] = one
             items = list(prompts.items())
             for first in range(0, len(items), _TOGETHER):
                 some = dict(items[first : first + _TOGETHER])
@@ -240,8 +201,10 @@ class Workspace:
                     frame,
                     some,
                     self.frames.frame_shape,
-                    then=partial(self._note_answered, frame, some, failed=False),
-                    otherwise=partial(self._note_answered, frame, some, failed=True),
+                    then=partial(self._told.note_answered, frame, some, failed=False),
+                    otherwise=partial(
+                        self._told.note_answered, frame, some, failed=True
+                    ),
                 )
 
     def select(self, object_id: int) -> None:
@@ -271,16 +234,11 @@ class Workspace:
         if not ids:
             return
         self.prompts.remove(ids)
-        for kept in (
-            self._painted,
-            self._displaced,
-            self._sent,
-            self._corrected,
-            self._approved,
-        ):
+        for kept in (self._painted, self._displaced):
             for where in [w for w in kept if w[0] in ids]:
                 del kept[where]
-        self._corrections = {w for w in self._corrections if w[0] not in ids}
+        self._told.forget(ids)
+        self._inheritance.forget(ids)
         known = {f for i in ids for f in self.table.frames_known(i)}
         hidden = self.table.hidden()
         self.table.remove(ids)
@@ -372,26 +330,23 @@ class Workspace:
         if self.link.engine is None:
             self._warn("There is nothing to approve yet.")
         else:
-            self._ask(_Approval(tuple(frames), tuple(object_ids), back=False))
+            self._ask(Approval(tuple(frames), tuple(object_ids), back=False))
 
     def unapprove(self, frames: Iterable[int], object_ids: Iterable[int]) -> None:
         """Take approvals back."""
         if self.link.engine is None:
             self._warn("There is nothing to take back yet.")
         else:
-            self._ask(_Approval(tuple(frames), tuple(object_ids), back=True))
+            self._ask(Approval(tuple(frames), tuple(object_ids), back=True))
 
-    def _ask(self, approval: _Approval) -> None:
+    def _ask(self, approval: Approval) -> None:
         """Have masks approved, by the next session if this one ends before."""
-        self._asked.update(dict.fromkeys(approval.places(), approval))
-
-        def over() -> None:
-            for where in approval.places():
-                if self._asked.get(where) is approval:
-                    del self._asked[where]
-
+        self._inheritance.ask(approval)
         self.link.approve(
-            approval.frames, approval.object_ids, back=approval.back, over=over
+            approval.frames,
+            approval.object_ids,
+            back=approval.back,
+            over=partial(self._inheritance.note_answered, approval),
         )
 
     def _hide(self) -> None:
@@ -423,43 +378,7 @@ class Workspace:
         """Return whether what is drawn corrects a mask that is there."""
         if drawn is None or drawn.mask is not None or drawn.outlines:
             return False
-        return where not in self._sent and self.table.is_known(*where)
-
-    def _keep_masks(self) -> None:
-        """Note the corrected and approved masks on screen for the next session."""
-        known = {w for w in self._corrections if self.table.is_known(*w)}
-        approved = {
-            (object_id, frame)
-            for object_id in self.table.object_ids
-            for frame in self.table.frames_marked(object_id, Mark.APPROVED)
-        }
-        # What is on screen there is what the prompt takes the place of.
-        approved -= self._under_way.keys()
-        for where, asked in self._asked.items():
-            if asked.back:
-                approved.discard(where)
-                self._approved.pop(where, None)
-            elif where not in self._under_way and self.table.is_known(*where):
-                approved.add(where)
-        by_frame: defaultdict[int, list[int]] = defaultdict(list)
-        for object_id, frame in known | approved:
-            by_frame[frame].append(object_id)
-        for frame, ids in by_frame.items():
-            masks = CroppedMask.crop_each(self.result.stack[frame], ids)
-            for object_id, mask in masks.items():
-                where = object_id, frame
-                (self._approved if where in approved else self._corrected)[where] = mask
-
-    def _note_answered(
-        self, frame: int, drawn: dict[int, Drawn | None], *, failed: bool
-    ) -> None:
-        """Have prompts that came to nothing sent again with the next change."""
-        for object_id, one in drawn.items():
-            where = object_id, frame
-            if where in self._under_way and self._under_way[where] is one:
-                del self._under_way[where]
-                if failed:
-                    self._failed.add(where)
+        return where not in self._told.sent and self.table.is_known(*where)
 
     def _drop_orphans(self) -> None:
         """Take labels of an earlier session away that nothing will compute again.
@@ -468,8 +387,8 @@ class Workspace:
         """
         if not self.table.any_earlier():
             return
-        held = {i for i, _ in (*self._wanted(), *self._approved, *self._asked)}
-        held |= self.table.locked()
+        held = {object_id for object_id, _ in self._wanted()}
+        held |= self._inheritance.owners() | self.table.locked()
         orphans = {
             i
             for i in self.table.object_ids
@@ -477,26 +396,14 @@ class Workspace:
         }
         self.link.repaint(self.table.forget_earlier(orphans))
 
-    def _drop_outdated(self) -> None:
-        """Forget masks whose prompts were changed while a session was started."""
-        wanted = self._wanted()
-        self._corrections &= wanted.keys()
-        for masks in (self._corrected, self._approved):
-            for where in tuple(masks):
-                if wanted.get(where) != self._sent.get(where):
-                    del masks[where]
-
     def _hand_on(self, masks: dict[Where, CroppedMask], *, approve: bool) -> None:
         """Give a new session masks of the one before; those taken over are dropped."""
-        by_frame: defaultdict[int, dict[int, CroppedMask]] = defaultdict(dict)
-        for (object_id, frame), mask in masks.items():
-            by_frame[frame][object_id] = mask
 
         def taken(frame: int, object_ids: Iterable[int]) -> None:
             for object_id in object_ids:
                 masks.pop((object_id, frame), None)
 
-        for frame, some in by_frame.items():
+        for frame, some in by_frame(masks).items():
             then = partial(taken, frame, some)
             self.link.take_masks(frame, some, approve=approve, then=then)
 
@@ -537,22 +444,14 @@ class Workspace:
 
     def _on_started(self) -> None:
         """Tell a new session of everything."""
-        self._drop_outdated()
-        again = {
-            where: asked
-            for where, asked in self._asked.items()
-            if where in self._under_way and not asked.back
-        }
-        self._sent = {}
-        self._under_way.clear()
-        self._failed.clear()
-        self._asked.clear()
+        again = self._inheritance.hand_over(self._wanted(), self._told)
+        self._told.clear()
         self._withheld.clear()
         self.table.clear_results()
         self.rows_changed.emit(None)
-        self._hand_on(self._corrected, approve=False)
+        self._hand_on(self._inheritance.corrected, approve=False)
         self.sync(anew=True)
-        self._hand_on(self._approved, approve=True)
+        self._hand_on(self._inheritance.approved, approve=True)
         for object_id, frame in again:
             self.approve([frame], [object_id])
         self._drop_orphans()
