@@ -210,6 +210,21 @@ def test_what_an_earlier_session_found_is_stale_until_it_is_computed_again(desk)
     assert (row.frames_done, row.status) == (8, ObjectStatus.DONE)
 
 
+def test_what_an_earlier_session_found_can_be_approved(desk):
+    click(desk, 20, 30, frame=1)
+    desk.controller.propagate()
+    labels = desk.controller.labels().copy()
+    desk.controller.set_options(PredictorOptions(fill_holes=9))
+    desk.controller.approve(0, 4)
+    marks = desk.controller.timeline.marks[0]
+    assert np.flatnonzero(marks & Mark.APPROVED).tolist() == [0, 1, 2, 3, 4]
+    assert np.flatnonzero(marks & Mark.STALE).tolist() == [5, 6, 7]
+    assert "nothing to approve" not in " ".join(desk.said)
+    desk.controller.load_model(ModelRequest("others"))
+    assert desk.controller.row(1).approved == 5
+    np.testing.assert_array_equal(desk.controller.labels(), labels)
+
+
 def test_clearing_the_only_prompt_takes_labels_of_an_earlier_session_too(desk):
     click(desk, 20, 30, frame=1)
     desk.controller.propagate()

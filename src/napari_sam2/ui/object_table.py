@@ -123,6 +123,13 @@ class ObjectTable:
             self._earlier[row, frames] = False
         return [int(f) for f in np.flatnonzero(found)]
 
+    def is_earlier(self, object_id: int, frame: int) -> bool:
+        """Return whether all there is of an object on a frame is an old result."""
+        row = self._rows.get(object_id)
+        return row is not None and bool(
+            self._earlier[row, frame] and not self._known[row, frame]
+        )
+
     def any_earlier(self) -> bool:
         """Return whether any result is of an earlier session."""
         return bool(self._earlier.any())

@@ -175,10 +175,8 @@ class Inheritance:
                 self.approved.pop(where, None)
             elif where not in under_way and table.is_known(*where):
                 approved.add(where)
-        for frame, ids in _by_frame(known | approved).items():
-            for object_id, mask in CroppedMask.crop_each(stack[frame], ids).items():
-                where = object_id, frame
-                (self.approved if where in approved else self.corrected)[where] = mask
+        self.corrected.update(crop_places(stack, known - approved))
+        self.approved.update(crop_places(stack, approved))
 
     def hand_over(
         self, wanted: Mapping[Where, Drawn], told: ToldPrompts
@@ -200,6 +198,17 @@ class Inheritance:
         ]
         self._asked.clear()
         return again
+
+
+def crop_places(
+    stack: NDArray[np.unsignedinteger], places: Iterable[Where]
+) -> dict[Where, CroppedMask]:
+    """Return the masks of objects on frames of labels ``(T, H, W)``."""
+    return {
+        (object_id, frame): mask
+        for frame, ids in _by_frame(places).items()
+        for object_id, mask in CroppedMask.crop_each(stack[frame], ids).items()
+    }
 
 
 def by_frame(masks: Mapping[Where, CroppedMask]) -> dict[int, dict[int, CroppedMask]]:

@@ -17,7 +17,13 @@ from napari_sam2.ui.object_table import ObjectTable
 from napari_sam2.ui.prompt_layers import PromptLayers, TakenPrompts
 from napari_sam2.ui.records import Mark, Message, Severity
 from napari_sam2.ui.session_link import SessionLink
-from napari_sam2.ui.told import Approval, Inheritance, ToldPrompts, by_frame
+from napari_sam2.ui.told import (
+    Approval,
+    Inheritance,
+    ToldPrompts,
+    by_frame,
+    crop_places,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -329,8 +335,21 @@ class Workspace:
         """Approve masks of objects on frames."""
         if self.link.engine is None:
             self._warn("There is nothing to approve yet.")
-        else:
-            self._ask(Approval(tuple(frames), tuple(object_ids), back=False))
+            return
+        approval = Approval(tuple(frames), tuple(object_ids), back=False)
+        earlier = [
+            where for where in approval.places() if self.table.is_earlier(*where)
+        ]
+        if earlier:
+            self._approve_earlier(earlier)
+        if len(earlier) < len(approval.frames) * len(approval.object_ids):
+            self._ask(approval)
+
+    def _approve_earlier(self, places: Iterable[Where]) -> None:
+        """Approve masks on screen that an earlier session found."""
+        masks = self._inheritance.approved
+        masks.update(crop_places(self.result.stack, places))
+        self._hand_on(masks, approve=True)
 
     def unapprove(self, frames: Iterable[int], object_ids: Iterable[int]) -> None:
         """Take approvals back."""
