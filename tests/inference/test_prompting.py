@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from napari_sam2 import FrameMasks, PredictorOptions, Prompt, PromptError
+from napari_sam2 import (
+    FrameMasks,
+    PredictorOptions,
+    Prompt,
+    PromptError,
+    VideoPredictor,
+)
 from sessions import SCENE, add_click, all_logits, click, everything, run, start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from napari_sam2 import Session, VideoPredictor
+    from napari_sam2 import Session
+    from napari_sam2.model.sam2 import Sam2
 
 DISC = SCENE.mask(2, 3)
 PROMPTS = {
@@ -60,6 +67,25 @@ def test_different_prompts_give_different_masks(predictor: VideoPredictor) -> No
     for i, one in enumerate(found):
         for other in found[:i]:
             assert np.abs(one - other).max() > 0.01
+
+
+@pytest.mark.parametrize("obey", [True, False])
+def test_a_click_counts_in_any_case(micro: Sam2, obey: bool) -> None:
+    predictor = VideoPredictor(micro, PredictorOptions(obey_clicks=obey))
+    rows, columns = np.mgrid[16:128:16, 16:128:16].reshape(2, -1)
+    heeded = []
+    for sign in (1, 0):
+        for x, y in zip(columns.tolist(), rows.tolist(), strict=True):
+            prompt = Prompt([SCENE.xy(0, 3), [x, y]], [1, sign])
+            found = add(predictor.start(SCENE.frames), predictor, prompt)
+            logits = found.logits[0, y, x], found.logits[0, *_rounded(SCENE.xy(0, 3))]
+            contradictory = sign == 0 and logits[1] <= logits[0] + 2.5
+            heeded.append(contradictory or (logits[0] > 0) == bool(sign))
+    assert all(heeded) == obey
+
+
+def _rounded(xy: Sequence[float]) -> tuple[int, int]:
+    return round(xy[1]), round(xy[0])
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,10 @@ class PredictorOptions:
         Conditioning frames attended to, at most, at least 1; None: as the YAML says.
     exact_mask_prompts : bool
         A mask prompt comes back pixel for pixel.
+    obey_clicks : bool
+        A click counts in any case: where the network's mask leaves one out, or covers
+        one that says "not this", all its logits are raised or lowered until it does
+        not, unless clicks contradict each other. Published: False.
     overlap : {"highest_logit", "keep"}
         A pixel belongs to the object of the highest logit, or to all whose logit is
         positive (in a label image, to the object added last).
@@ -67,6 +71,7 @@ class PredictorOptions:
     corrections_condition: bool = True
     max_conditioning_frames: int | None = 4
     exact_mask_prompts: bool = True
+    obey_clicks: bool = True
     overlap: Overlap = "highest_logit"
     fill_holes: int = 0
     drop_specks: int = 0
@@ -99,6 +104,7 @@ class PredictorOptions:
             corrections_condition=False,
             max_conditioning_frames=None,
             exact_mask_prompts=False,
+            obey_clicks=False,
             overlap="keep",
             keep_memories="all",
             view="frame",

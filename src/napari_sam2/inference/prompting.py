@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 
 from napari_sam2.inference.image import LOGIT_LIMIT
 from napari_sam2.inference.object_track import ObjectTrack, Prompted
@@ -17,12 +19,15 @@ from napari_sam2.model.sam2 import PROMPTED_LOGIT
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_sam2.inference.preprocess import PromptTensors
     from napari_sam2.inference.prompt import Prompt
     from napari_sam2.inference.tracking import FrameTracker
     from napari_sam2.model.records import ObjectMasks, View
 
 # Until an object is in the middle of its window; most are at the first or second.
 _MOST_CLOSER_LOOKS = 2
+# Logit that a click on the wrong side of the outline gets, or less than 0 by as much.
+_OBEYED = 1.0
 
 
 @torch.no_grad()
@@ -94,6 +99,41 @@ def _seen_view(
     return tracker.view(track, frame, backward=nearest > frame)
 
 
+def obeying(masks: ObjectMasks, prompt: PromptTensors, size: int) -> ObjectMasks:
+    """Raise or lower the logits of a mask until clicks lie where they say.
+
+    So the mask grows or shrinks along its own contours. Absent objects stay absent, and
+    where clicks contradict the order of the logits the mask stays what it is.
+
+    Parameters
+    ----------
+    masks : ObjectMasks
+        One mask of one object.
+    prompt : PromptTensors
+        Clicks in input pixels; box corners and clicks beside the input do not count.
+    size : int
+        Side of the input in pixels.
+    """
+    assert prompt.points_xy is not None
+    assert prompt.labels is not None
+    if float(masks.object_score[0]) <= 0:
+        return masks
+    points, labels = prompt.points_xy[0].float(), prompt.labels[0]
+    inside = ((points >= 0) & (points < size)).all(-1)
+    grid = ((points + 0.5) / size * 2 - 1)[None, None]  # middles of pixels
+    logits = F.grid_sample(
+        masks.logits.float(), grid, padding_mode="border", align_corners=False
+    )[0, 0, 0]
+    lowest_on = min(logits[inside & (labels == 1)].tolist(), default=math.inf)
+    highest_off = max(logits[inside & (labels == 0)].tolist(), default=-math.inf)
+    left_out, covered = lowest_on <= 0, highest_off > 0
+    contradictory = lowest_on - highest_off < 2 * _OBEYED
+    if contradictory or not (left_out or covered):
+        return masks
+    shift = _OBEYED - lowest_on if left_out else -_OBEYED - highest_off
+    return replace(masks, logits=masks.logits + shift)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Look:
     """A prompt on a frame, to be looked at in one window or another.
@@ -163,6 +203,8 @@ class _Look:
                     ),
                     stability=options.stability(),
                 )
+        if options.obey_clicks and tensors.points_xy is not None:
+            masks = obeying(masks, tensors, view.input_size)
         exact = prompt.is_mask and options.exact_mask_prompts
         painted = prompt.packed_mask if exact else None
         result = FrameResult(
