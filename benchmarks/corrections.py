@@ -13,6 +13,7 @@ import json
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,7 @@ def corrections(report: dict[str, Any]) -> Iterator[Correction]:
                 continue
             for found in method["objects"]:
                 rounds = found["rounds"]
-                for before, after in zip(rounds, rounds[1:], strict=False):
+                for before, after in pairwise(rounds):
                     if len(after["prompts"]) <= len(before["prompts"]):
                         continue
                     ious = tuple(before["iou"])

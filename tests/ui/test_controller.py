@@ -225,6 +225,94 @@ def test_what_an_earlier_session_found_can_be_approved(desk):
     np.testing.assert_array_equal(desk.controller.labels(), labels)
 
 
+@pytest.fixture
+def old(manual):
+    """A desk whose masks on all frames, but frame 1, are of an earlier session."""
+    click(manual, 20, 30, frame=1)
+    manual.drain()
+    manual.controller.propagate()
+    manual.drain()
+    manual.controller.set_options(PredictorOptions(fill_holes=9))
+    manual.drain()
+    return manual
+
+
+def test_approving_a_correction_of_an_old_mask_approves_the_correction(old):
+    click(old, 50, 10, frame=3)
+    old.controller.approve(3)
+    old.drain()
+    assert old.controller.row(1).approved == 1
+    assert old.centre(1, 3) == (50, 10)
+
+
+def test_old_masks_are_approved_once(old):
+    old.controller.approve(5)
+    click(old, 50, 10, frame=5)
+    old.controller.approve(6)
+    old.drain()
+    marks = old.controller.timeline.marks[0]
+    assert np.flatnonzero(marks & Mark.APPROVED).tolist() == [6]
+    assert old.centre(1, 5) == (50, 10)
+
+
+def test_a_correction_voids_an_approval_that_is_on_its_way_to_a_session(old):
+    old.controller.approve(3)
+    old.drain()
+    for holes in (5, 7):
+        old.controller.set_options(PredictorOptions(fill_holes=holes))
+        old.lane.step()
+        if holes == 5:
+            click(old, 50, 10, frame=3)
+    old.drain()
+    assert old.controller.row(1).approved == 0
+    assert old.centre(1, 3) == (50, 10)
+
+
+def test_an_approval_of_a_prompt_that_is_taken_back_is_void(old):
+    click(old, 50, 10, frame=3)
+    old.controller.approve(3)
+    old.controller.set_options(PredictorOptions(fill_holes=5))
+    old.controller.go_to(3)
+    old.controller.clear_prompts()
+    old.drain()
+    assert old.controller.row(1).approved == 0
+
+
+def test_a_stray_click_on_an_old_mask_leaves_no_trace(old):
+    labels = old.controller.labels().copy()
+    click(old, 50, 10, frame=4)
+    old.drain()
+    assert old.centre(1, 4) == (50, 10)
+    old.controller.clear_prompts()
+    old.drain()
+    difference = old.controller.labels() != labels
+    assert difference.mean() < 1e-3  # through the network's resolution and back
+
+
+def test_a_point_beside_the_image_takes_no_prompt_of_a_locked_object(desk):
+    click(desk, 20, 30, frame=1)
+    desk.controller.set_locked([1], True)
+    desk.controller.new_object()
+    points = desk.viewer.layers["SAM 2 points"]
+    points.add((1, -20, -20))
+    assert len(points.data) == 1
+    assert "outside" in desk.said[-1]
+    desk.viewer.dims.ndisplay = 3
+    points.add((1, -20, -20))
+    assert len(points.data) == 1
+    desk.controller.set_locked([1], False)
+    assert desk.labelled(1) == [1]
+
+
+def test_layers_that_are_put_aside_are_shown_when_all_ends(desk):
+    click(desk, 20, 30, frame=3)
+    drawn = desk.viewer.layers["SAM 2 points"], desk.controller.labels_layer
+    drawn[0].visible = False
+    desk.open(data=np.zeros((4, 32, 32), np.uint8), name="second")
+    desk.controller.close()
+    assert [layer.visible for layer in drawn] == [False, True]
+
+
 def test_clearing_the_only_prompt_takes_labels_of_an_earlier_session_too(desk):
     click(desk, 20, 30, frame=1)
     desk.controller.propagate()

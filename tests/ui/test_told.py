@@ -118,10 +118,16 @@ def test_what_was_changed_meanwhile_is_not_handed_over():
     inheritance.corrected[HERE] = inheritance.approved[THERE] = mask
     inheritance.corrections = {HERE, THERE}
     inheritance.ask(Approval((3,), (1,), back=False))
-    assert inheritance.hand_over({HERE: TWO}, prompts) == [HERE]
+    assert inheritance.hand_over({HERE: TWO}, prompts) == []
     assert (inheritance.corrections, inheritance.corrected) == ({HERE}, {})
     assert inheritance.approved.keys() == {THERE}
-    assert inheritance.hand_over({HERE: TWO}, prompts) == []
+
+
+def test_an_approval_of_what_is_under_way_is_asked_again_once():
+    inheritance, prompts = Inheritance(), told()
+    inheritance.ask(Approval((3,), (1,), back=False))
+    assert inheritance.hand_over({HERE: ONE}, prompts) == [HERE]
+    assert inheritance.hand_over({HERE: ONE}, prompts) == []
 
 
 def test_objects_are_forgotten():

@@ -75,10 +75,14 @@ class Images:
 
     def close(self) -> None:
         """Listen no more; the layers stay in the viewer."""
-        self.leave()
         for work in self._aside.values():
+            work.set_visible(True)
             work.close()
         self._aside = {}
+        left = self._let_go()
+        if left is not None:
+            left.close()
+            self.left.emit(left)
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer.dims.events.point.disconnect(self._on_slider)
@@ -128,15 +132,13 @@ class Images:
         self.left.emit(work)
 
     def _uncover(self, layer: Layer) -> None:
-        """Show an image layer, and hide the one in work if that lies over it."""
+        """Show an image layer, and hide those that were in work and lie over it."""
         layer.visible = True
-        layers = self._viewer.layers
-        left = None if self.work is None else self.work.frames.layer
-        if left is None or left is layer or left not in layers:
-            return
-        opaque = left.blending in ("opaque", "translucent", "translucent_no_depth")
-        if opaque and layers.index(left) > layers.index(layer):
-            left.visible = False
+        above = self._viewer.layers[self._viewer.layers.index(layer) + 1 :]
+        works = [*self._aside.values(), *([] if self.work is None else [self.work])]
+        for left in {work.frames.layer for work in works}.intersection(above):
+            if left.blending in ("opaque", "translucent", "translucent_no_depth"):
+                left.visible = False
 
     def _left_last(self, layer: Layer) -> LayerFrames | None:
         """Return the frames of an image layer that were put aside last, if any.
@@ -227,7 +229,9 @@ class Images:
     def _forget(self, layer: Layer) -> None:
         """Forget what was put aside of an image layer."""
         for key in [k for k, w in self._aside.items() if w.frames.layer is layer]:
-            self._aside.pop(key).close()
+            work = self._aside.pop(key)
+            work.set_visible(True)
+            work.close()
 
     def _on_data(self, event: Event) -> None:
         """Begin anew when an image layer was given another image."""

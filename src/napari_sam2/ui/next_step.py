@@ -25,7 +25,7 @@ def next_step(controller: Controller) -> str:
         return "You can look around and correct while it runs."
     if controller.activity == Activity.PAUSED:
         return "Paused. 'Go on' continues where it stands."
-    rows = [row for row in controller.objects if row.prompts]
+    rows = [row for row in controller.objects if row.prompts and not row.locked]
     if not rows and not controller.armed:
         return "Press Points, then click on an object in the image."
     if not rows:

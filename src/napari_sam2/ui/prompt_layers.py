@@ -267,25 +267,24 @@ class PromptLayers:
         action = str(getattr(event.action, "value", event.action)).lower()
         if self._quiet or action not in _SETTLED:
             return
+        if action == "added":
+            # First, while the indices are those of what was added.
+            self._refuse_added(event.source, event.data_indices)
         if action != "removed":
             self._refuse()
         if action == "added":
-            self._refuse_volume(event.source, event.data_indices)
-            self._refuse_locked(event.source, event.data_indices)
             self.restyle()  # napari gives it the look of what is selected
         self._changed()
 
-    def _refuse_volume(self, layer: Points | Shapes, indices: Iterable[int]) -> None:
-        """Take away what was just drawn in the 3D view, where it means no pixel."""
-        if self._viewer.dims.ndisplay == 3:
-            self._remove(layer, sorted({int(at) % len(layer.data) for at in indices}))
-            self._viewer.dims.ndisplay = 2
-            self._refused("Prompts are given in the 2D view, which is on now.")
-
-    def _refuse_locked(self, layer: Points | Shapes, indices: Iterable[int]) -> None:
-        """Take away what was just drawn for objects that must not change."""
+    def _refuse_added(self, layer: Points | Shapes, indices: Iterable[int]) -> None:
+        """Take away what was just drawn in 3D, or for objects that must not change."""
         ids = layer.features["object_id"].to_numpy()
         places = {int(at) % len(ids) for at in indices} if len(ids) else set()
+        if self._viewer.dims.ndisplay == 3:  # where it means no pixel
+            self._remove(layer, sorted(places))
+            self._viewer.dims.ndisplay = 2
+            self._refused("Prompts are given in the 2D view, which is on now.")
+            return
         locked = [at for at in sorted(places) if not self._may_change(int(ids[at]))]
         if locked:
             object_id = int(ids[locked[0]])

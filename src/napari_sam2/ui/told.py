@@ -129,8 +129,9 @@ class Inheritance:
                 del self._asked[where]
 
     def note_prompt(self, where: Where, drawn: Drawn | None) -> None:
-        """Note that a prompt is given, which voids approvals asked for before it."""
+        """Note that a prompt is given, which voids approvals before it."""
         self._asked.pop(where, None)
+        self.approved.pop(where, None)
         if drawn is None:
             self.corrections.discard(where)
 
@@ -194,7 +195,9 @@ class Inheritance:
         again = [
             where
             for where, asked in self._asked.items()
-            if where in told.under_way and not asked.back
+            if where in told.under_way
+            and not asked.back
+            and wanted.get(where) == told.under_way[where]
         ]
         self._asked.clear()
         return again

@@ -33,8 +33,6 @@ class Tools:
 
     Attributes
     ----------
-    work : Workspace or None
-        Whose layers they are.
     changed : Signal(Tool)
         Another one was chosen, here or in napari's own controls.
     armed : bool
@@ -51,11 +49,21 @@ class Tools:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self.work: Workspace | None = None
+        self._work: Workspace | None = None
         self.tool = Tool.POINTS
         self.armed = False
         self._active: Layer | None = None
         viewer.layers.selection.events.active.connect(self._on_active)
+
+    @property
+    def work(self) -> Workspace | None:
+        """Whose layers they are."""
+        return self._work
+
+    @work.setter
+    def work(self, work: Workspace | None) -> None:
+        self._work = work
+        self._on_active()
 
     def close(self) -> None:
         """Listen no more."""

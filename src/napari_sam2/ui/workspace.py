@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
     from napari_sam2.ui.drawn import Where
     from napari_sam2.ui.engine import FrameAnswer, Predictor, RowAnswer
@@ -98,6 +99,7 @@ class Workspace:
         # Frames that look otherwise once objects are unlocked.
         self._withheld: set[int] = set()
         self._left = False
+        self._shown: list[Layer] = []
         self._open_reads = 0
         self._when_read: list[Callable[[], None]] = []
         self.result = ResultLayer(
@@ -135,8 +137,11 @@ class Workspace:
                 layers.remove(layer)
 
     def set_visible(self, visible: bool) -> None:
-        """Show or hide the layers."""
-        for layer in (self.prompts.points, self.prompts.shapes, self.result.layer):
+        """Hide the layers, or show those again that were shown before."""
+        if not visible:
+            layers = self.prompts.points, self.prompts.shapes, self.result.layer
+            self._shown = [layer for layer in layers if layer.visible]
+        for layer in self._shown:
             layer.visible = visible
 
     def move(self) -> None:
@@ -189,15 +194,19 @@ class Workspace:
             approved = frame in self.table.frames_marked(object_id, Mark.APPROVED)
             if approved and where not in self._told.failed:
                 self._opened.append(where)
-            if self._corrects(where, drawn):
+            if not anew and self._corrects(where, drawn):
                 self._inheritance.corrections.add(where)
+                if self._is_old(where):
+                    found = crop_places(self.result.stack, [where])
+                    self._hand_on(found, list(found), approve=False)
             news[frame][object_id] = drawn
         if not self._open_reads:
             self._tell_opened()
         for frame, prompts in news.items():
             for object_id, one in prompts.items():
                 self._told.note_sent((object_id, frame), one)
-                self._inheritance.note_prompt((object_id, frame), one)
+                if not anew:
+                    self._inheritance.note_prompt((object_id, frame), one)
                 if one is None:
                     self.table.forget_earlier([object_id], frame)
             items = list(prompts.items())
@@ -337,9 +346,7 @@ class Workspace:
             self._warn("There is nothing to approve yet.")
             return
         approval = Approval(tuple(frames), tuple(object_ids), back=False)
-        earlier = [
-            where for where in approval.places() if self.table.is_earlier(*where)
-        ]
+        earlier = [where for where in approval.places() if self._is_old(where)]
         if earlier:
             self._approve_earlier(earlier)
         if len(earlier) < len(approval.frames) * len(approval.object_ids):
@@ -348,8 +355,13 @@ class Workspace:
     def _approve_earlier(self, places: Iterable[Where]) -> None:
         """Approve masks on screen that an earlier session found."""
         masks = self._inheritance.approved
-        masks.update(crop_places(self.result.stack, places))
-        self._hand_on(masks, approve=True)
+        found = crop_places(self.result.stack, places)
+        masks.update(found)
+        self._hand_on(masks, found, approve=True)
+
+    def _is_old(self, where: Where) -> bool:
+        """Return whether what is on screen is of an earlier session, and stays so."""
+        return self.table.is_earlier(*where) and where not in self._told.under_way
 
     def unapprove(self, frames: Iterable[int], object_ids: Iterable[int]) -> None:
         """Take approvals back."""
@@ -397,7 +409,8 @@ class Workspace:
         """Return whether what is drawn corrects a mask that is there."""
         if drawn is None or drawn.mask is not None or drawn.outlines:
             return False
-        return where not in self._told.sent and self.table.is_known(*where)
+        found = self.table.is_known(*where) or self._is_old(where)
+        return where not in self._told.sent and found
 
     def _drop_orphans(self) -> None:
         """Take labels of an earlier session away that nothing will compute again.
@@ -415,14 +428,20 @@ class Workspace:
         }
         self.link.repaint(self.table.forget_earlier(orphans))
 
-    def _hand_on(self, masks: dict[Where, CroppedMask], *, approve: bool) -> None:
-        """Give a new session masks of the one before; those taken over are dropped."""
+    def _hand_on(
+        self,
+        masks: dict[Where, CroppedMask],
+        places: Iterable[Where],
+        *,
+        approve: bool,
+    ) -> None:
+        """Give the session masks of one before; those taken over are dropped."""
 
         def taken(frame: int, object_ids: Iterable[int]) -> None:
             for object_id in object_ids:
                 masks.pop((object_id, frame), None)
 
-        for frame, some in by_frame(masks).items():
+        for frame, some in by_frame({w: masks[w] for w in places}).items():
             then = partial(taken, frame, some)
             self.link.take_masks(frame, some, approve=approve, then=then)
 
@@ -468,9 +487,10 @@ class Workspace:
         self._withheld.clear()
         self.table.clear_results()
         self.rows_changed.emit(None)
-        self._hand_on(self._inheritance.corrected, approve=False)
+        corrected, approved = self._inheritance.corrected, self._inheritance.approved
+        self._hand_on(corrected, corrected, approve=False)
         self.sync(anew=True)
-        self._hand_on(self._inheritance.approved, approve=True)
+        self._hand_on(approved, approved, approve=True)
         for object_id, frame in again:
             self.approve([frame], [object_id])
         self._drop_orphans()
