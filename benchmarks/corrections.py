@@ -9,14 +9,15 @@ and after, as means over clicks.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from evaluated import model_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,26 +56,16 @@ class Correction:
         return [self.place], beside, [k for k in every if abs(k - self.place) > 1]
 
 
-def corrections(report: dict[str, Any]) -> Iterator[Correction]:
+def corrections(folder: Path) -> Iterator[Correction]:
     """Yield all clicks after the first interaction."""
-    for stack in report["stacks"]:
-        for method in stack["methods"]:
-            if method["method"] != "model":
+    for found in model_objects(folder):
+        for before, after in pairwise(found["rounds"]):
+            if len(after["prompts"]) <= len(before["prompts"]):
                 continue
-            for found in method["objects"]:
-                rounds = found["rounds"]
-                for before, after in pairwise(rounds):
-                    if len(after["prompts"]) <= len(before["prompts"]):
-                        continue
-                    ious = tuple(before["iou"])
-                    place = min(
-                        range(len(ious)),
-                        key=lambda k: abs(ious[k] - before["worst_iou"]),
-                    )
-                    click = after["prompts"][-1]
-                    yield Correction(
-                        click["positive"], place, ious, tuple(after["iou"])
-                    )
+            ious, worst = tuple(before["iou"]), before["worst_iou"]
+            place = min(range(len(ious)), key=lambda k: abs(ious[k] - worst))
+            click = after["prompts"][-1]
+            yield Correction(click["positive"], place, ious, tuple(after["iou"]))
 
 
 def main(folders: list[str]) -> None:
@@ -82,9 +73,8 @@ def main(folders: list[str]) -> None:
     print("| data | click | clicks | own frame | beside | rest |")
     print("| --- | --- | --- | --- | --- | --- |")
     for folder in map(Path, folders):
-        report = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
         kinds: defaultdict[str, list[Correction]] = defaultdict(list)
-        for one in corrections(report):
+        for one in corrections(folder):
             kinds[one.kind].append(one)
         for kind, clicks in sorted(kinds.items()):
             cells = []

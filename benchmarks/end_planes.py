@@ -8,11 +8,12 @@ frames from the nearer end of an object, 0 being its first and last frame.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean
+
+from evaluated import model_objects
 
 _FARTHEST = 6
 
@@ -22,17 +23,12 @@ def main(folders: list[str]) -> None:
     print("| data | frames from an end | IoU | missed |")
     print("| --- | --- | --- | --- |")
     for folder in map(Path, folders):
-        report = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
         by_distance: dict[int, list[float]] = defaultdict(list)
-        for stack in report["stacks"]:
-            for method in stack["methods"]:
-                if method["method"] != "model":
-                    continue
-                for found in method["objects"]:
-                    ious = found["rounds"][0]["iou"]
-                    for place, iou in enumerate(ious):
-                        end = min(place, len(ious) - 1 - place, _FARTHEST)
-                        by_distance[end].append(iou)
+        for found in model_objects(folder):
+            ious = found["rounds"][0]["iou"]
+            for place, iou in enumerate(ious):
+                end = min(place, len(ious) - 1 - place, _FARTHEST)
+                by_distance[end].append(iou)
         for end, ious in sorted(by_distance.items()):
             beyond = " or more" if end == _FARTHEST else ""
             missed = mean(iou == 0 for iou in ious)

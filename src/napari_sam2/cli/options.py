@@ -11,7 +11,6 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-
 IMAGE_PANEL = "Image"
 NETWORK_PANEL = "Network"
 TRACKING_PANEL = "Tracking"

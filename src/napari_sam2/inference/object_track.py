@@ -174,8 +174,7 @@ class ObjectTrack:
         """Take an approval back, and mark what it shielded from changed prompts."""
         self._revision += 1
         self._released = self._revision
-        self.approved.discard(frame)
-        self._anchors = None
+        self.open(frame)
         self._set_approved(frame, None)
         self.bank.forget([frame])
         if frame not in self.prompts:

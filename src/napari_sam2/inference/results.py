@@ -149,9 +149,7 @@ class ResultStore:
             if isinstance(last, FrameResult):
                 self._kept[self._last] = _compress(last, self._spool)
         self._last = frame
-        if frame not in self._kept:
-            insort(self._frames, frame)
-        self._kept[frame] = result
+        self.take_back(frame, result)
 
     def get(self, frame: int) -> FrameResult:
         """Return the result of a frame."""

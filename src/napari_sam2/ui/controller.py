@@ -469,7 +469,7 @@ class Controller:
         prompted = work.is_prompted(work.selected, self.frame)
         if not prompted or row.locked:
             return 0
-        return max(0, len(work.table.frames_known(work.selected)) - 1)
+        return max(0, len(work.table.frames_shown(work.selected)) - 1)
 
     @property
     def activity(self) -> Activity:
@@ -630,7 +630,9 @@ class Controller:
         self._update_activity()
 
         def told(written: Path) -> str:
-            if written.stem.removesuffix(".ome").endswith("labels"):
+            from napari_sam2.ui.reader import is_called_labels  # loads tifffile
+
+            if is_called_labels(written):
                 return f"Written: {written}."
             return (
                 f"Written: {written}. Only names that end in 'labels' are opened as "

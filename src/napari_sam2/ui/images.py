@@ -101,10 +101,11 @@ class Images:
         ImageError
             If it cannot be seen as frames; then all is as before.
         """
-        before = None if axes is not None else self._left_last(layer)
-        frames = layer_frames(layer, axes) if before is None else before
-        if axes is None and before is None and frames.choice.position:
-            frames = layer_frames(layer, frames.choice_at(self._viewer))
+        frames = self._left_last(layer) if axes is None else None
+        if frames is None:
+            frames = layer_frames(layer, axes)
+            if axes is None and frames.choice.position:
+                frames = layer_frames(layer, frames.choice_at(self._viewer))
         work = self._workspace(frames)
         if work is not self.work:
             self._uncover(layer)

@@ -56,7 +56,7 @@ class ObjectTable:
         self._iou = np.zeros((0, num_frames), np.float32)
         self._areas = np.zeros((0, num_frames), np.float32)
         self._known = np.zeros((0, num_frames), bool)
-        # Of an earlier session, and still on screen.
+        # Of an earlier session, and still on screen; never where it is known.
         self._earlier = np.zeros((0, num_frames), bool)
         self._marks = np.zeros((0, num_frames), np.uint8)
 
@@ -111,7 +111,7 @@ class ObjectTable:
     def forget_earlier(
         self, object_ids: Iterable[int], frame: int | None = None
     ) -> list[int]:
-        """Forget results of an earlier session, on one frame or on all; return which.
+        """Forget results of an earlier session, on one frame or on all.
 
         Returns the frames that had some.
         """
@@ -126,9 +126,7 @@ class ObjectTable:
     def is_earlier(self, object_id: int, frame: int) -> bool:
         """Return whether all there is of an object on a frame is an old result."""
         row = self._rows.get(object_id)
-        return row is not None and bool(
-            self._earlier[row, frame] and not self._known[row, frame]
-        )
+        return row is not None and bool(self._earlier[row, frame])
 
     def any_earlier(self) -> bool:
         """Return whether any result is of an earlier session."""
@@ -192,7 +190,7 @@ class ObjectTable:
         row = self._rows.get(object_id)
         return row is not None and bool(self._known[row, frame])
 
-    def frames_known(self, object_id: int) -> list[int]:
+    def frames_shown(self, object_id: int) -> list[int]:
         """Return the frames of an object that have a result, also an old one."""
         row = self._rows[object_id]
         return [int(f) for f in np.flatnonzero(self._known[row] | self._earlier[row])]
@@ -258,10 +256,8 @@ class ObjectTable:
         self, rows: list[int], frames: slice = slice(None)
     ) -> NDArray[np.uint8]:
         """Return the marks ``(N, t)`` of rows, with results of before as stale."""
-        old = self._earlier[rows, frames] & ~self._known[rows, frames]
-        marks: NDArray[np.uint8] = self._marks[rows, frames] | old * np.uint8(
-            Mark.STALE
-        )
+        stale = self._earlier[rows, frames] * np.uint8(Mark.STALE)
+        marks: NDArray[np.uint8] = self._marks[rows, frames] | stale
         return marks
 
     def _confidence(

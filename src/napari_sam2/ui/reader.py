@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def get_reader(path: str | Sequence[str]) -> Reader | None:
     """Return a reader if all paths are labels by their names, or by who wrote them."""
     paths = _listed(path)
-    known = (_is_named(one) or _is_ours(one) for one in paths)
+    known = ((one.exists() and is_called_labels(one)) or _is_ours(one) for one in paths)
     return read if paths and all(known) else None
 
 
@@ -40,10 +40,9 @@ def _listed(path: str | Sequence[str]) -> list[Path]:
     return [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
 
 
-def _is_named(path: Path) -> bool:
-    """Return whether a file or folder that exists is called labels."""
-    name = path.name.lower().split(".")[0]
-    return path.exists() and name.endswith("labels")
+def is_called_labels(path: Path) -> bool:
+    """Return whether a file or folder is opened as labels for its name alone."""
+    return path.name.lower().split(".")[0].endswith("labels")
 
 
 def _is_ours(path: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_sam2.ui.drawn import CroppedMask
 from napari_sam2.ui.records import Mark
@@ -73,8 +73,7 @@ class ToldPrompts:
 
     def forget(self, object_ids: Collection[int]) -> None:
         """Forget objects."""
-        for where in [w for w in self.sent if w[0] in object_ids]:
-            del self.sent[where]
+        forget_objects(self.sent, object_ids)
         self.failed = {w for w in self.failed if w[0] not in object_ids}
 
     def clear(self) -> None:
@@ -141,9 +140,9 @@ class Inheritance:
 
     def forget(self, object_ids: Collection[int]) -> None:
         """Forget objects."""
-        for kept in (self.corrected, self.approved, self._asked):
-            for where in [w for w in kept if w[0] in object_ids]:
-                del kept[where]
+        forget_objects(self.corrected, object_ids)
+        forget_objects(self.approved, object_ids)
+        forget_objects(self._asked, object_ids)
         self.corrections = {w for w in self.corrections if w[0] not in object_ids}
 
     def gather(
@@ -201,6 +200,12 @@ class Inheritance:
         ]
         self._asked.clear()
         return again
+
+
+def forget_objects(kept: dict[Where, Any], object_ids: Collection[int]) -> None:
+    """Drop what is kept of objects on all frames."""
+    for where in [w for w in kept if w[0] in object_ids]:
+        del kept[where]
 
 
 def crop_places(

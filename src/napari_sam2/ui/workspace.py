@@ -23,6 +23,7 @@ from napari_sam2.ui.told import (
     ToldPrompts,
     by_frame,
     crop_places,
+    forget_objects,
 )
 
 if TYPE_CHECKING:
@@ -249,12 +250,11 @@ class Workspace:
         if not ids:
             return
         self.prompts.remove(ids)
-        for kept in (self._painted, self._displaced):
-            for where in [w for w in kept if w[0] in ids]:
-                del kept[where]
+        forget_objects(self._painted, ids)
+        forget_objects(self._displaced, ids)
         self._told.forget(ids)
         self._inheritance.forget(ids)
-        known = {f for i in ids for f in self.table.frames_known(i)}
+        known = {f for i in ids for f in self.table.frames_shown(i)}
         hidden = self.table.hidden()
         self.table.remove(ids)
         if hidden.intersection(ids):
