@@ -63,7 +63,7 @@ class Inputs:
     Attributes
     ----------
     image : Tensor
-        ``(1, 3, S, S)``, normalised.
+        ``(1, K, S, S)``, normalised; K as many channels as the trunk takes.
     memory, memory_pos : Tensor
         ``(B, M, D)``: as many memories and pointers as the network attends to.
     num_pointer_tokens : int
@@ -95,7 +95,9 @@ class Inputs:
         pointer_tokens = pointers * (model.hidden_dim // model.mem_dim)
         tokens = model.num_maskmem * side**2 + pointer_tokens
         return cls(
-            image=normal(1, 3, size, size),
+            image=normal(
+                1, model.image_encoder.trunk.patch_embed.proj.in_channels, size, size
+            ),
             memory=normal(objects, tokens, model.mem_dim),
             memory_pos=normal(objects, tokens, model.mem_dim),
             num_pointer_tokens=pointer_tokens,

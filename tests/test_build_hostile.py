@@ -379,7 +379,15 @@ def test_weights_given_as_configuration(tmp_path: Path) -> None:
         ("model.fill_hole_area", "big", "model.fill_hole_area"),
         ("model.view", 3, "model.view"),
         ("model.view", "window", "'frame' or 'object'"),
-        ("model.colours", "grey", "'frame' or 'neighbours'"),
+        ("model.neighbours", "few", "model.neighbours"),
+        ("model.neighbours", -1, "needed are 0 to 16 frames"),
+        ("model.neighbours", 3, "in_chans is 3, needed are 7: model.neighbours is 3"),
+        (
+            "model.image_encoder.trunk.in_chans",
+            7,
+            "needed are 3: model.neighbours is 0",
+        ),
+        ("model.image_encoder.trunk.in_chans", 0, "needed is a positive number"),
     ],
 )
 def test_what_no_constructor_takes_is_named_with_its_place(

@@ -26,7 +26,7 @@ from napari_sam2.checkpoints import (
 )
 from napari_sam2.composition import composed, instantiated, with_classes
 from napari_sam2.config_check import check_node, check_targets
-from napari_sam2.config_sizes import check_widths
+from napari_sam2.config_sizes import check_channels, check_widths
 from napari_sam2.devices import (
     choose_device,
     choose_precision,
@@ -85,11 +85,11 @@ _PREDICTOR_KEYS: dict[str, type] = {
     "clear_non_cond_mem_for_multi_obj": bool,
     "add_all_frames_to_correct_as_cond": bool,
     "view": str,
-    "colours": str,
+    "neighbours": int,
 }
 
-# Ours: what the network sees, as it was trained to.
-_OWN_CHOICES = {"view": ("frame", "object"), "colours": ("frame", "neighbours")}
+_VIEWS = ("frame", "object")
+_MOST_NEIGHBOURS = 16  # frames are read, and kept, as many before as after
 
 _MOST_PARAMETERS = 2_000_000_000  # nine times the largest official network
 
@@ -240,14 +240,19 @@ def _read_config(
                 f"model.{key}: {value!r} given, needed is "
                 f"{_PREDICTOR_KEYS[key].__name__}."
             )
-    for key, choices in _OWN_CHOICES.items():
-        if key in options and options[key] not in choices:
-            needed = " or ".join(map(repr, choices))
-            raise ConfigError(
-                f"model.{key}: {options[key]!r} given, needed is {needed}."
-            )
+    view = options.get("view", "frame")
+    neighbours = cast("int", options.get("neighbours", 0))
+    if view not in _VIEWS:
+        needed = " or ".join(map(repr, _VIEWS))
+        raise ConfigError(f"model.view: {view!r} given, needed is {needed}.")
+    if not 0 <= neighbours <= _MOST_NEIGHBOURS:
+        raise ConfigError(
+            f"model.neighbours: {neighbours} given, needed are 0 to "
+            f"{_MOST_NEIGHBOURS} frames."
+        )
     check_node(node, _CLASSES, "model", {"sam_mask_decoder_extra_args": MaskDecoder})
     check_widths(node, _CLASSES)
+    check_channels(node, _CLASSES, neighbours)
     return node, options
 
 

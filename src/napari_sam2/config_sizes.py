@@ -29,7 +29,7 @@ _LARGEST_OF = {
 }
 
 _POSITIVE = re.compile(
-    r"(?:embed_|embedding_|in_|out_|kv_in_)?dim|dim_feedforward|d_model|stages|num_heads"
+    r"(?:embed_|embedding_|in_|out_|kv_in_)?dim|in_chans|dim_feedforward|d_model|stages|num_heads"
     r"|num_pos_feats|backbone_channel_list|feat_sizes|image_size|kernel_size|strides"
     r"|window_pos_embed_bkg_spatial_size|(?:backbone_|total_|q_)?stride|downsample_rate"
     r"|temperature|rope_theta|(?:dim|head)_mul|iou_head_depth|iou_head_hidden_dim"
@@ -117,6 +117,35 @@ def check_widths(node: Mapping[str, Any], classes: Mapping[str, type]) -> None:
                     f"model.{place} is {width}, but model.{first} is {given[first]}: "
                     "these parts of the network must be equally wide."
                 )
+
+
+def check_channels(
+    node: Mapping[str, Any], classes: Mapping[str, type], neighbours: int
+) -> None:
+    """Refuse a trunk that does not take as many channels as frames are shown in.
+
+    Parameters
+    ----------
+    node : mapping
+        The checked node of the network.
+    classes : mapping of str to type
+        What `_target_` means.
+    neighbours : int
+        Frames on either side that are shown with each, in grey; 0: its own colours.
+
+    Raises
+    ------
+    ConfigError
+        If the numbers differ.
+    """
+    place = "image_encoder.trunk.in_chans"
+    channels = _width(node, place, classes)
+    needed = 2 * neighbours + 1 if neighbours else 3
+    if channels != needed:
+        raise ConfigError(
+            f"model.{place} is {channels}, needed are {needed}: model.neighbours is "
+            f"{neighbours}, so that a frame is shown in as many channels."
+        )
 
 
 def _width(

@@ -250,6 +250,19 @@ def test_a_long_prompt_list_is_no_matter(predictor: VideoPredictor) -> None:
     ).object_ids == (1,)
 
 
+def see_neighbours(
+    monkeypatch: pytest.MonkeyPatch, model: torch.nn.Module, neighbours: int
+) -> None:
+    """Show a network each frame with so many on either side, as its channels."""
+    monkeypatch.setattr(model, "predictor_options", {"neighbours": neighbours})
+    patches = model.image_encoder.trunk.patch_embed
+    own = patches.proj.weight.detach()
+    channels = 2 * neighbours + 1 if neighbours else 3
+    more = [own[:, number % 3] for number in range(channels)]
+    weight = torch.nn.Parameter(torch.stack(more, dim=1))
+    monkeypatch.setitem(patches.proj._parameters, "weight", weight)
+
+
 class Counted:
     """Frames that count how often each is read."""
 
@@ -267,17 +280,17 @@ class Counted:
 
 
 @pytest.mark.parametrize(
-    ("colours", "touched"),
-    [(None, [5]), ("frame", [5]), ("neighbours", [4, 5, 6])],
+    ("neighbours", "touched"),
+    [(None, [5]), (0, [5]), (1, [4, 5, 6]), (2, [3, 4, 5, 6, 7])],
 )
 def test_a_frame_is_seen_with_its_neighbours_where_the_network_is_trained_so(
     monkeypatch: pytest.MonkeyPatch,
     micro: torch.nn.Module,
-    colours: str | None,
+    neighbours: int | None,
     touched: list[int],
 ) -> None:
-    given = {} if colours is None else {"colours": colours}
-    monkeypatch.setattr(micro, "predictor_options", given)
+    if neighbours is not None:
+        see_neighbours(monkeypatch, micro, neighbours)
     predictor = VideoPredictor(micro)
     other = GREY[:8].copy()
     other[5] = other[5][::-1]
@@ -297,14 +310,17 @@ def test_a_frame_is_seen_with_its_neighbours_where_the_network_is_trained_so(
     assert differing == touched
 
 
+@pytest.mark.parametrize("neighbours", [1, 3])
 @pytest.mark.parametrize(("start", "direction"), [(0, "forward"), (7, "backward")])
 def test_neighbours_are_read_once_in_a_pass(
     monkeypatch: pytest.MonkeyPatch,
     micro: torch.nn.Module,
     start: int,
     direction: Any,
+    neighbours: int,
 ) -> None:
-    monkeypatch.setattr(micro, "predictor_options", {"colours": "neighbours"})
+    see_neighbours(monkeypatch, micro, neighbours)
+    monkeypatch.setattr(recent_frames, "_MOST_FRAMES", 1)
     predictor = VideoPredictor(micro)
     frames = Counted(GREY[:8])
     session = predictor.start(frames, contrast=(0, 50_000))
@@ -316,7 +332,7 @@ def test_neighbours_are_read_once_in_a_pass(
 def test_few_large_frames_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recent_frames, "_MOST_BYTES", 6 * GREY[0].nbytes)
     frames = Counted(GREY[:20])
-    recent = RecentFrames(frames)
+    recent = RecentFrames(frames, 1)
     for frame in [*range(20), *range(19, 9, -1)]:
         np.testing.assert_array_equal(recent[frame], GREY[frame])
     assert frames.read == [1] * 10 + [2] * 4 + [1] * 6
@@ -327,6 +343,6 @@ def test_a_single_image_is_its_own_neighbour(
 ) -> None:
     prompt = click(0, 0)
     expected = VideoPredictor(micro).image(GREY[0]).predict(prompt)
-    monkeypatch.setattr(micro, "predictor_options", {"colours": "neighbours"})
+    see_neighbours(monkeypatch, micro, 1)
     found = VideoPredictor(micro).image(GREY[0]).predict(prompt)
     np.testing.assert_array_equal(found.low_res_logits, expected.low_res_logits)

@@ -53,6 +53,14 @@ def test_three_frames_are_a_colour_each() -> None:
     torch.testing.assert_close(colours, expected)
 
 
+def test_more_frames_are_a_channel_each_and_alike() -> None:
+    frames = np.full((7, 32, 32), 51, np.uint8)
+    image = preprocess(frames, Contrast(((0, 255),)), 32, CPU)
+    assert image.shape == (1, 7, 32, 32)
+    expected = (0.2 - MEAN.mean()) / DEVIATION.mean()
+    torch.testing.assert_close(image, expected.expand(1, 7, 32, 32), atol=2e-3, rtol=0)
+
+
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_neighbours_in_colours_are_seen_in_grey(channels: int) -> None:
     rng = np.random.default_rng(0)

@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from napari_sam2.build import build_model
 from napari_sam2.training.settings import (
@@ -27,8 +26,6 @@ def toy(stage: StageParameters, **settings) -> TrainingParameters:
 
 @pytest.fixture(params=["adamw", "muon"])
 def optimizer(request) -> str:
-    if request.param == "muon" and not hasattr(torch.optim, "Muon"):
-        pytest.skip("torch before 2.9 has no Muon")
     return request.param
 
 

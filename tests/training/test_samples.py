@@ -33,18 +33,27 @@ def test_a_sample_of_clips(clips):
     assert (areas >= clips.augment.least_area).all()
 
 
+@pytest.mark.parametrize("reach", [1, 3])
 @pytest.mark.parametrize("kind", ["images", "clips"])
-def test_frames_with_their_neighbours(kind, request):
+def test_frames_with_their_neighbours(kind, reach, request):
     parameters = request.getfixturevalue(kind)
     stage = parameters.stages[0]
-    samples = StepSamples(parameters, stage, TRAINING, neighbours=True)
+    samples = StepSamples(parameters, stage, TRAINING, neighbours=reach)
     alone = 0
     for number in range(6):
         sample = samples[number]
-        shape = (stage.frames, stage.images, 3, stage.image_size, stage.image_size)
-        assert sample.images.shape == shape
+        channels = 2 * reach + 1
+        size = stage.image_size
+        assert sample.images.shape == (
+            stage.frames,
+            stage.images,
+            channels,
+            size,
+            size,
+        )
+        assert sample.network_input(torch.device("cpu")).shape[2] == channels
         assert sample.masks.shape[0] == stage.frames
-        before, own, after = sample.images.unbind(2)
+        before, own, after = sample.images[:, :, reach - 1 : reach + 2].unbind(2)
         assert torch.equal(before[1:], own[:-1])
         assert torch.equal(after[:-1], own[1:])
         for clip in range(stage.images):  # whole stacks end beside themselves
@@ -54,16 +63,21 @@ def test_frames_with_their_neighbours(kind, request):
     assert 0 < alone < 6 * stage.images
 
 
-def test_labels_stay_with_the_middle_colour():
+def test_labels_stay_with_the_middle_channel():
     frames = np.arange(5, dtype=np.float32)[:, None, None, None] * np.ones((1, 1, 4, 4))
     frames = frames.astype(np.float32)
     labels = np.arange(5)[:, None, None] * np.ones((1, 4, 4), np.int64)
-    inner = with_neighbours(DrawnClip(frames, labels), whole=False)
+    inner = with_neighbours(DrawnClip(frames, labels), 1, whole=False)
     assert inner.frames[:, :, 0, 0].tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 4]]
     assert inner.labels[:, 0, 0].tolist() == [1, 2, 3]
-    whole = with_neighbours(DrawnClip(frames, labels), whole=True)
+    wide = with_neighbours(DrawnClip(frames, labels), 2, whole=False)
+    assert wide.frames[:, :, 0, 0].tolist() == [[0, 1, 2, 3, 4]]
+    assert wide.labels[:, 0, 0].tolist() == [2]
+    whole = with_neighbours(DrawnClip(frames, labels), 1, whole=True)
     assert whole.frames[[0, 4], :, 0, 0].tolist() == [[0, 0, 1], [3, 4, 4]]
     assert whole.labels[:, 0, 0].tolist() == [0, 1, 2, 3, 4]
+    wide = with_neighbours(DrawnClip(frames, labels), 2, whole=True)
+    assert wide.frames[[0, 3], :, 0, 0].tolist() == [[0, 0, 0, 1, 2], [1, 2, 3, 4, 4]]
 
 
 def test_a_sample_depends_on_its_number_alone(clips):

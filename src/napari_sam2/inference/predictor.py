@@ -97,6 +97,7 @@ class VideoPredictor:
                 options.overlap, options.fill_holes, options.drop_specks
             ),
             features=FeatureCache(options.feature_cache),
+            neighbours=self.model.neighbours,
         )
 
     def add_prompt(
@@ -263,7 +264,7 @@ class VideoPredictor:
 
     def tracker(self, session: Session) -> FrameTracker:
         """Return what tracks frames of a session, one at a time."""
-        near = self.model.sees_neighbours
+        near = self.model.neighbours > 0
         frames = session.recent_frames if near else session.frames
 
         def encode(frame: int, views: Sequence[View]) -> list[ImageFeatures]:
@@ -274,9 +275,8 @@ class VideoPredictor:
 
     def _shown(self, frame: int, num_frames: int) -> list[int]:
         """Return which frames the network sees at once; the ends beside themselves."""
-        if not self.model.sees_neighbours:
-            return [frame]
-        return [max(frame - 1, 0), frame, min(frame + 1, num_frames - 1)]
+        reach, last = self.model.neighbours, num_frames - 1
+        return [min(max(frame + step, 0), last) for step in range(-reach, reach + 1)]
 
     @torch.no_grad()
     def _encode(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PIXEL_MEAN = (0.485, 0.456, 0.406)
 PIXEL_STD = (0.229, 0.224, 0.225)
+_GREY_MEAN, _GREY_STD = 0.449, 0.226  # the means of these
 
 
 def preprocess(
@@ -32,7 +33,7 @@ def preprocess(
     size: int,
     device: torch.device,
 ) -> Tensor:
-    """Turn frames ``(H, W)`` or ``(H, W, 3)`` into the input ``(1, 3, S, S)``.
+    """Turn frames ``(H, W)`` or ``(H, W, 3)`` into the input ``(1, K, S, S)``.
 
     Contrast to 0..1, bilinear resizing with antialiasing, then ImageNet's mean and
     deviation. A frame of S x S pixels is not resampled.
@@ -40,7 +41,7 @@ def preprocess(
     Parameters
     ----------
     shown
-        A frame, that is seen in its colours; or three, each in grey as one colour.
+        A frame, that is seen in its colours, K 3; or K of them, each in grey.
     contrast
         That of their stack.
     size
@@ -52,9 +53,20 @@ def preprocess(
         colours = contrast.apply(shown[0]).transpose(2, 0, 1)
     else:
         colours = np.stack([contrast.apply_grey(frame) for frame in shown])
-    image = torch.from_numpy(colours).to(device)[None]  # (1, 3, H, W), or grey once
+    image = torch.from_numpy(colours).to(device)[None]  # (1, K, H, W), or grey once
     if image.shape[-2:] != (size, size):
         image = resize(image, (size, size), antialias=True)
+    return normalised(image)
+
+
+def normalised(image: Tensor) -> Tensor:
+    """Apply ImageNet's mean and deviation to ``(..., K, H, W)`` in 0..1.
+
+    One channel is grey and becomes three; of other numbers than three, all have the
+    mean and deviation of grey.
+    """
+    if image.shape[-3] not in (1, 3):
+        return (image - _GREY_MEAN) / _GREY_STD
     mean = image.new_tensor(PIXEL_MEAN)[:, None, None]
     std = image.new_tensor(PIXEL_STD)[:, None, None]
     return (image - mean) / std

@@ -12,25 +12,27 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 256 * 2**20
 _MOST_FRAMES = 24
-# A frame with its neighbours, and one more: they are read in rising order, so in a pass
-# that goes backward the one used longest ago is the one needed next.
-_LEAST_FRAMES = 4
 
 
 class RecentFrames:
     """The frames of a stack, the last ones kept.
 
-    A frame is asked for up to three times in a pass, with its neighbours, and again for
-    every window that memories are encoded in anew.
+    In a pass a frame is asked for with each of its neighbours, and again for every
+    window that memories are encoded in anew.
 
     Parameters
     ----------
     frames : FrameSource
         Where they are read.
+    neighbours : int
+        How many before and after a frame are asked for with it.
     """
 
-    def __init__(self, frames: FrameSource) -> None:
+    def __init__(self, frames: FrameSource, neighbours: int) -> None:
         self._frames = frames
+        # One more than are asked for at once: they are read in rising order, so in a
+        # pass that goes backward the one used longest ago is the one needed next.
+        self._least = 2 * neighbours + 2
         self._kept: OrderedDict[int, np.ndarray[Any, Any]] = OrderedDict()
 
     def __getitem__(self, frame: int) -> np.ndarray[Any, Any]:
@@ -40,7 +42,7 @@ class RecentFrames:
             return self._kept[frame]
         pixels = self._frames[frame]
         self._kept[frame] = pixels
-        most = max(_LEAST_FRAMES, _MOST_BYTES // max(pixels.nbytes, 1))
-        while len(self._kept) > min(most, _MOST_FRAMES):
+        most = min(_MOST_BYTES // max(pixels.nbytes, 1), _MOST_FRAMES)
+        while len(self._kept) > max(most, self._least):
             self._kept.popitem(last=False)
         return pixels

@@ -61,9 +61,10 @@ class Session:
         rules: MemoryRules,
         cleaning: MaskCleaning,
         features: FeatureCache,
+        neighbours: int = 0,
     ) -> None:
         self.frames = frames
-        self.recent_frames = RecentFrames(frames)
+        self.recent_frames = RecentFrames(frames, neighbours)
         self.contrast = contrast
         self.num_frames = len(frames)
         self.frame_shape = views.frame_shape

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 class PatchEmbed(nn.Module):
     """Overlapping patches: a 7 x 7 convolution of stride 4."""
 
-    def __init__(self, embed_dim: int) -> None:
+    def __init__(self, in_chans: int, embed_dim: int) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, embed_dim, kernel_size=7, stride=4, padding=3)
+        self.proj = nn.Conv2d(in_chans, embed_dim, kernel_size=7, stride=4, padding=3)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Map ``(B, 3, S, S)`` to ``(B, S / 4, S / 4, C)``."""
+        """Map ``(B, in_chans, S, S)`` to ``(B, S / 4, S / 4, C)``."""
         patches: Tensor = self.proj(image)
         return patches.permute(0, 2, 3, 1)
 
@@ -180,6 +180,8 @@ class Hiera(nn.Module):
         Unused: weights come with the whole network. Must be absent.
     return_interm_layers : bool
         Return the output of every stage, not only of the last.
+    in_chans : int
+        Channels of the input. Ours: the published trunk has 3.
     """
 
     def __init__(
@@ -197,6 +199,7 @@ class Hiera(nn.Module):
         global_att_blocks: Sequence[int] = (12, 16, 20),
         weights_path: str | None = None,
         return_interm_layers: bool = True,
+        in_chans: int = 3,
     ) -> None:
         super().__init__()
         if weights_path is not None:
@@ -216,7 +219,7 @@ class Hiera(nn.Module):
         self.return_interm_layers = return_interm_layers
         self.stage_ends = tuple(ends)
 
-        self.patch_embed = PatchEmbed(embed_dim)
+        self.patch_embed = PatchEmbed(in_chans, embed_dim)
         background = tuple(window_pos_embed_bkg_spatial_size)
         self.pos_embed = nn.Parameter(torch.zeros(1, embed_dim, *background))
         self.pos_embed_window = nn.Parameter(
@@ -248,7 +251,7 @@ class Hiera(nn.Module):
         self.channel_list = widths[::-1] if return_interm_layers else [dim]
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Return each stage of ``(B, 3, S, S)`` as ``(B, C, H, W)``, large first."""
+        """Return each stage of ``(B, K, S, S)`` as ``(B, C, H, W)``, large first."""
         x = self.patch_embed(image)
         x = x + self._position_embedding(x.shape[1], x.shape[2])
         outputs = []

@@ -127,7 +127,7 @@ class ImageEncoder(nn.Module):
         self.scalp = scalp
 
     def forward(self, image: Tensor) -> FeaturePyramid:
-        """Encode ``(B, 3, S, S)`` into maps of width ``d_model``, large first."""
+        """Encode ``(B, K, S, S)`` into maps of width ``d_model``, large first."""
         features, positions = self.neck(self.trunk(image))
         kept = len(features) - self.scalp
         return FeaturePyramid(features[:kept], positions[:kept])

@@ -7,7 +7,7 @@ image channels, ``D`` memory channels, ``H W`` image embedding, ``S`` input size
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -252,9 +252,9 @@ class Sam2(nn.Module):
         return self.sam_prompt_encoder.mask_input_size[0]
 
     @property
-    def sees_neighbours(self) -> bool:
-        """Whether the input's colours are the frames before, of, and after."""
-        return self.predictor_options.get("colours") == "neighbours"
+    def neighbours(self) -> int:
+        """Frames on either side that are seen in grey with each; 0: its own colours."""
+        return cast("int", self.predictor_options.get("neighbours", 0))
 
     def autocast(self) -> torch.autocast:
         """Return the context that computes in `precision`."""
@@ -266,7 +266,15 @@ class Sam2(nn.Module):
     def encode_image(
         self, image: Tensor, views: Sequence[View] | None = None
     ) -> ImageFeatures:
-        """Encode normalised images ``(B, 3, S, S)``; `views` say what part each is."""
+        """Encode images; `views` say what part of a frame each is.
+
+        Parameters
+        ----------
+        image : Tensor
+            ``(B, K, S, S)``, normalised; K as many as the trunk takes, 3 as published.
+        views : sequence of View, optional
+            B of them; the whole frame if None.
+        """
         pyramid = self.image_encoder(image)
         decoder = self.sam_mask_decoder
         high_res = None

@@ -321,7 +321,7 @@ class _Follower:
         draw = torch.rand(len(self.rows), generator=self.generator)
         spoiled = (draw < self.rules.prompts.spoiled_share).to(self.rows.device)
         before = self.targets[self.sample.prompts[0].frame]
-        beside = seen.target[self.sample.neighbours(self.generator)]
+        beside = seen.target[self.sample.beside(self.generator)]
         wrong = spoiled_masks(
             seen.target,
             torch.where(

@@ -197,7 +197,7 @@ def finetune(
     crops = CropParameters()
     if model.predictor_options.get("view") == "object":
         crops = replace(crops, around_share=_AROUND_SHARE)
-    clips = partial(StackClips, knobs=crops, grey=model.sees_neighbours)
+    clips = partial(StackClips, knobs=crops, grey=model.neighbours > 0)
     before: tuple[StackScores, ...] = ()
     if resume and (out / SCORES).is_file():
         before = read_scores(out / SCORES)

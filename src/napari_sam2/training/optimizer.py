@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from napari_sam2.errors import ConfigError
+from napari_sam2.training.muon import Muon
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,11 +39,6 @@ class WeightOptimizer:
     stage : StageParameters
         Which optimiser, and at what share of the rate the parts move that see single
         frames.
-
-    Raises
-    ------
-    ConfigError
-        If torch has no Muon.
     """
 
     def __init__(
@@ -51,11 +46,6 @@ class WeightOptimizer:
     ) -> None:
         by_muon = set()
         if stage.optimizer == "muon":
-            if not hasattr(torch.optim, "Muon"):
-                raise ConfigError(
-                    f"optimizer: muon needs torch 2.9 or newer; this is "
-                    f"{torch.__version__}. Update torch, or set optimizer: adamw."
-                )
             by_muon = _hidden_matrices(model)
         muon, adamw = [], []
         decay = parameters.weight_decay
@@ -74,9 +64,7 @@ class WeightOptimizer:
         betas = (0.9, parameters.beta2)
         self.optimizers: list[Optimizer] = [torch.optim.AdamW(adamw, betas=betas)]
         if any(group["params"] for group in muon):
-            self.optimizers.append(
-                torch.optim.Muon(muon, adjust_lr_fn="match_rms_adamw")
-            )
+            self.optimizers.append(Muon(muon))
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate, of which some weights have but a share."""

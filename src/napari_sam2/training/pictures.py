@@ -59,6 +59,8 @@ def _outlined(
     frame: NDArray[np.uint8], true: NDArray[np.bool_], found: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
     """Return a frame ``(K, S, S)`` in colour with outlines of masks ``(O, S, S)``."""
+    if len(frame) not in (1, 3):  # with its neighbours
+        frame = frame[len(frame) // 2][None]
     shape = (3, *frame.shape[1:])
     colours = np.broadcast_to(frame, shape).transpose(1, 2, 0).copy()  # (S, S, 3)
     cross = ndimage.generate_binary_structure(2, 1)[None]

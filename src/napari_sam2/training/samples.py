@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from napari_sam2.errors import ConfigError
-from napari_sam2.inference.preprocess import PIXEL_MEAN, PIXEL_STD
+from napari_sam2.inference.preprocess import normalised
 from napari_sam2.training.prompts import FramePrompts, draw_prompts
 from napari_sam2.training.sources import (
     ClipSource,
@@ -48,7 +48,8 @@ class StepSample:
     Attributes
     ----------
     images : Tensor
-        ``(T, C, K, S, S)`` uint8, K 1 (grey) or 3 (colours, or grey neighbours).
+        ``(T, C, K, S, S)`` uint8, K 1 (grey), 3 (colours), or each frame with its
+        neighbours, in grey.
     masks : Tensor
         ``(T, B, S, S)`` bool; the objects of a clip lie one after the other, and may
         occur twice where there are few.
@@ -65,7 +66,7 @@ class StepSample:
         """Objects O of every clip."""
         return self.masks.shape[1] // self.images.shape[1]
 
-    def neighbours(self, generator: torch.Generator) -> Tensor:
+    def beside(self, generator: torch.Generator) -> Tensor:
         """Return for each object the place of another one in its clip, ``(B,)``.
 
         The same object where a clip has but one, or shows it twice.
@@ -75,11 +76,8 @@ class StepSample:
         return places - places % self.objects + (places + step) % self.objects
 
     def network_input(self, device: torch.device) -> Tensor:
-        """Return the frames ``(T, C, 3, S, S)`` as the network takes them."""
-        colours = self.images.to(device).float() / 255
-        mean = colours.new_tensor(PIXEL_MEAN)[:, None, None]
-        std = colours.new_tensor(PIXEL_STD)[:, None, None]
-        return (colours - mean) / std
+        """Return the frames ``(T, C, K, S, S)`` as the network takes them."""
+        return normalised(self.images.to(device).float() / 255)
 
     def targets(self, device: torch.device) -> Tensor:
         """Return the true masks ``(T, B, 1, S, S)`` float32."""
@@ -99,8 +97,8 @@ class StepSamples(Dataset[StepSample]):
         `TRAINING` or `VALIDATION`.
     source : ClipSource, optional
         Where clips come from; synthetic scenes if None.
-    neighbours : bool
-        Whether the colours of the input are the frames before, of, and after.
+    neighbours : int
+        Frames on either side that are shown with each, in grey; 0: its own colours.
 
     Raises
     ------
@@ -115,7 +113,7 @@ class StepSamples(Dataset[StepSample]):
         stream: int,
         source: ClipSource | None = None,
         *,
-        neighbours: bool = False,
+        neighbours: int = 0,
     ) -> None:
         self.parameters = parameters
         self.stage = stage
@@ -198,15 +196,16 @@ class StepSamples(Dataset[StepSample]):
     def _drawn(
         self, rng: np.random.Generator, start: int, stage: StageParameters
     ) -> DrawnClip:
-        """Draw a clip, with a frame more at either end if neighbours are shown."""
-        if not self.neighbours:
+        """Draw a clip, with more frames at either end if neighbours are shown."""
+        reach = self.neighbours
+        if not reach:
             return self.source.draw(rng, start, stage, self.augment)
         whole = rng.random() < _WHOLE_STACK_SHARE
         if not whole:
-            stage = replace(stage, kind="clips", frames=stage.frames + 2)
-            start += 1
+            stage = replace(stage, kind="clips", frames=stage.frames + 2 * reach)
+            start += reach
         clip = self.source.draw(rng, start, stage, self.augment)
-        return with_neighbours(clip, whole=whole)
+        return with_neighbours(clip, reach, whole=whole)
 
     def _objects(
         self,

@@ -1,6 +1,6 @@
 """Where clips come from, and how their pixels become what the network is shown.
 
-Shapes: ``T`` frames, ``K`` colours (1 or 3), ``S`` input size.
+Shapes: ``T`` frames, ``K`` channels (grey, colours, or frames), ``S`` input size.
 """
 
 from __future__ import annotations
@@ -112,19 +112,21 @@ class MixedClips:
         return source.draw(rng, start, stage, augment)
 
 
-def with_neighbours(clip: DrawnClip, *, whole: bool) -> DrawnClip:
-    """Return a grey clip whose colours are now the frames before, of, and after.
+def with_neighbours(clip: DrawnClip, reach: int, *, whole: bool) -> DrawnClip:
+    """Return a grey clip whose channels are each frame and `reach` on either side.
 
-    A `whole` stack keeps its frames, the first and last ones beside themselves; of
-    others these are left out.
+    A `whole` stack keeps its frames, those beyond its ends are its first and last ones;
+    of others as many are left out.
     """
     grey = clip.frames.squeeze(axis=1)  # refuses colours
     labels = clip.labels
     if whole:
-        grey = np.concatenate([grey[:1], grey, grey[-1:]])
+        grey = np.pad(grey, ((reach, reach), (0, 0), (0, 0)), mode="edge")
     else:
-        labels = labels[1:-1]
-    frames = np.stack([grey[:-2], grey[1:-1], grey[2:]], axis=1)
+        labels = labels[reach:-reach]
+    count = len(labels)
+    steps = range(2 * reach + 1)
+    frames = np.stack([grey[step : step + count] for step in steps], axis=1)
     return DrawnClip(frames, labels, clip.prompted)
 
 

@@ -249,8 +249,8 @@ class StageRun:
     def _samples(
         self, stage: StageParameters, stream: int, source: ClipSource | None
     ) -> StepSamples:
-        """Return what the network is shown, in the colours that it sees."""
-        neighbours = self.model.sees_neighbours
+        """Return what the network is shown, with as many neighbours as it sees."""
+        neighbours = self.model.neighbours
         return StepSamples(
             self.parameters, stage, stream, source, neighbours=neighbours
         )

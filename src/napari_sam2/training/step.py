@@ -260,7 +260,7 @@ def _correct_spoiled(
     rows = torch.nonzero(draw < prompts.spoiled_share)[:, 0]
     if not len(rows):
         return
-    beside = whole[sample.neighbours(generator).to(whole.device)]
+    beside = whole[sample.beside(generator).to(whole.device)]
     rows = rows.to(whole.device)
     target = whole[rows]
     seen = features.pick(torch.div(rows, sample.objects, rounding_mode="floor"))
