@@ -45,6 +45,7 @@ def test_dynamic_multimask_can_be_off() -> None:
     [
         ({}, {}),
         ({"view": "object"}, {"view": "auto"}),
+        ({"neighbours": 3}, {}),
         ({"fill_hole_area": 8}, {"fill_holes": 8}),
         ({"non_overlap_masks": True}, {"overlap": "highest_logit"}),
         ({"non_overlap_masks": False}, {"overlap": "keep"}),
@@ -55,9 +56,12 @@ def test_dynamic_multimask_can_be_off() -> None:
     ],
 )
 def test_published_keys_become_options(
-    keys: dict[str, object], expected: dict[str, object]
+    caplog: pytest.LogCaptureFixture,
+    keys: dict[str, object],
+    expected: dict[str, object],
 ) -> None:
     assert PredictorOptions.from_published(keys) == PredictorOptions(**expected)
+    assert not caplog.records
 
 
 def test_a_published_key_without_effect_is_told(

@@ -119,7 +119,7 @@ class PredictorOptions:
         """
         options = cls()
         for key, value in keys.items():
-            if key in ("view", "colours"):
+            if key in ("view", "neighbours"):
                 continue  # what "auto" stands for; what the network was trained on
             if key == "fill_hole_area" and isinstance(value, int):
                 options = replace(options, fill_holes=value)
