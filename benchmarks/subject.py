@@ -14,7 +14,7 @@ import torch
 
 from napari_sam2 import Prompt, VideoPredictor
 from napari_sam2.inference.options import PredictorOptions
-from napari_sam2.inference.preprocess import PIXEL_MEAN, PIXEL_STD
+from napari_sam2.inference.preprocess import normalised
 from napari_sam2.model.prompt_encoder import PADDING
 
 if TYPE_CHECKING:
@@ -51,9 +51,8 @@ class Video:
 
     def normalised(self) -> Tensor:
         """Return the frames as the network takes them: ``(T, 3, S, S)`` float32."""
-        mean, std = (torch.tensor(x)[:, None, None] for x in (PIXEL_MEAN, PIXEL_STD))
         images = torch.from_numpy(self.frames).permute(0, 3, 1, 2) / 255
-        return ((images - mean) / std).contiguous()
+        return normalised(images).contiguous()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -29,8 +29,8 @@ _LARGEST_OF = {
 }
 
 _POSITIVE = re.compile(
-    r"(?:embed_|embedding_|in_|out_|kv_in_)?dim|in_chans|dim_feedforward|d_model|stages|num_heads"
-    r"|num_pos_feats|backbone_channel_list|feat_sizes|image_size|kernel_size|strides"
+    r"(?:embed_|embedding_|in_|out_|kv_in_)?dim|dim_feedforward|d_model|stages|num_heads"
+    r"|in_chans|num_pos_feats|backbone_channel_list|feat_sizes|image_size|kernel_size|strides"
     r"|window_pos_embed_bkg_spatial_size|(?:backbone_|total_|q_)?stride|downsample_rate"
     r"|temperature|rope_theta|(?:dim|head)_mul|iou_head_depth|iou_head_hidden_dim"
 )

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from napari_sam2.inference.prompt import Prompt
     from napari_sam2.model.records import View
 
-PIXEL_MEAN = (0.485, 0.456, 0.406)
-PIXEL_STD = (0.229, 0.224, 0.225)
+_PIXEL_MEAN = (0.485, 0.456, 0.406)
+_PIXEL_STD = (0.229, 0.224, 0.225)
 _GREY_MEAN, _GREY_STD = 0.449, 0.226  # the means of these
 
 
@@ -67,8 +67,8 @@ def normalised(image: Tensor) -> Tensor:
     """
     if image.shape[-3] not in (1, 3):
         return (image - _GREY_MEAN) / _GREY_STD
-    mean = image.new_tensor(PIXEL_MEAN)[:, None, None]
-    std = image.new_tensor(PIXEL_STD)[:, None, None]
+    mean = image.new_tensor(_PIXEL_MEAN)[:, None, None]
+    std = image.new_tensor(_PIXEL_STD)[:, None, None]
     return (image - mean) / std
 
 

@@ -80,8 +80,8 @@ class StageParameters:
         Objects prompted in each of them.
     optimizer : {"adamw", "muon"}
         "muon": Muon for the matrices of hidden layers, AdamW for all else. A
-        trained network that learns on loses less at first. Costs more per step: 15 to
-        25 % for the small network on a CPU.
+        trained network that learns on loses less at first. Costs more per step: 15 %
+        for the small network on a CPU.
     learning_rate : float
         Highest rate of the optimiser; cosine to `final_rate` of it.
     final_rate : float
