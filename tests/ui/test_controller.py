@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import math
 import time
 from dataclasses import replace
@@ -13,6 +14,8 @@ from napari.components import ViewerModel
 
 from napari_sam2 import PredictorOptions
 from napari_sam2.errors import CheckpointError
+from napari_sam2.ui.controller import Controller
+from napari_sam2.ui.jobs import InlineLane
 from napari_sam2.ui.records import (
     Activity,
     Mark,
@@ -1514,6 +1517,27 @@ def test_a_cancelled_download_says_nothing(viewer):
     assert desk.said == []
 
 
+@pytest.mark.parametrize("how", ["closed", "viewer gone"])
+def test_a_download_ends_with_its_viewer(how):
+    viewers = [ViewerModel()]
+    said = []
+
+    def make(request, options, progress):
+        progress(10, 100)
+        if how == "closed":
+            controller.close()
+        viewers.clear()
+        gc.collect()
+        progress(20, 100)
+        raise AssertionError("the download went on")
+
+    controller = Controller(viewers[0], beside=InlineLane(), make=make)
+    controller.message.connect(lambda message: said.append(message.text))
+    controller.load_model(ModelRequest("discs"))
+    assert not viewers
+    assert said == []
+
+
 def test_options_change_and_prompts_stay(desk):
 
     click(desk, 20, 30, frame=3)
@@ -1822,8 +1846,6 @@ def test_two_viewers_know_nothing_of_each_other():
 
 
 def test_one_controller_for_a_viewer_until_it_is_closed(viewer):
-    from napari_sam2.ui.controller import Controller
-
     first = Controller.of(viewer)
     assert Controller.of(viewer) is first
     first.close()

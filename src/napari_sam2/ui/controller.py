@@ -165,7 +165,8 @@ class Controller:
         self._exports = 0
         self._told = 0.0
         self._connect()
-        weakref.finalize(viewer, _close_lanes, self._lane, self._beside, self._files)
+        background = (self._loader, self._lane, self._beside, self._files)
+        self._end_work = weakref.finalize(viewer, _close, *background)
 
     @classmethod
     def of(cls, viewer: ViewerModel) -> Controller:
@@ -181,9 +182,7 @@ class Controller:
 
     def close(self) -> None:
         """Stop all work and let the layers go; they stay in the viewer."""
-        self._lane.close()
-        self._beside.close()
-        self._files.close()
+        self._end_work()
         self._images.close()
         self._tools.close()
         for found in [v for v, c in _CONTROLLERS.items() if c is self]:
@@ -873,6 +872,7 @@ def _run_around(frame: int, frames: list[int]) -> range:
     return range(first, last + 1)
 
 
-def _close_lanes(*lanes: Lane) -> None:
-    for lane in lanes:
-        lane.close()
+def _close(*background: ModelLoader | Lane) -> None:
+    """End work in the background; a download would keep napari from ending."""
+    for one in background:
+        one.close()

@@ -181,6 +181,10 @@ class ModelLoader:
             self._wanted = None
             self._become(self._settled)
 
+    def close(self) -> None:
+        """Give up a load under way; nobody is told."""
+        self._wanted = None
+
     @property
     def options(self) -> PredictorOptions:
         """How prompts, memories and masks are treated: as chosen, or by the model."""
