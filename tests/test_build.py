@@ -422,3 +422,10 @@ def test_a_network_of_ones_own(tmp_path: Path) -> None:
     path.write_text(text)
     model = micro("image_encoder.trunk.global_att_blocks=[5,6]", config=path)
     assert len(model.image_encoder.trunk.blocks) == 9
+
+
+def test_a_network_of_ones_own_that_sees_neighbours() -> None:
+    seven = ("neighbours=3", "image_encoder.trunk.in_chans=7")
+    model = micro(*seven, "image_encoder.trunk.stages=[2,2,3,2]")
+    assert model.neighbours == 3
+    assert model.encode_image(torch.zeros(1, 7, 64, 64)).embedding.shape[0] == 1

@@ -302,10 +302,12 @@ def _try_out(model: Sam2) -> None:
     """Run the parts on a small image, to tell now which of them do not fit."""
     stride, dim = model.backbone_stride, model.hidden_dim
     size = 8 * stride
+    channels = model.image_encoder.trunk.patch_embed.proj.in_channels
     try:
         with torch.no_grad():
             # Not called as a module, which could mean compiling it.
-            pyramid = model.image_encoder.forward(torch.zeros(1, 3, size, size))
+            image = torch.zeros(1, channels, size, size)
+            pyramid = model.image_encoder.forward(image)
             embedding = pyramid.features[-1]
             _check_shape("the image encoder's last level", embedding, dim, 8)
             if model.sam_mask_decoder.use_high_res_features:
