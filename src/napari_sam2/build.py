@@ -212,8 +212,8 @@ def _weights_file(
         return Path(checkpoint).expanduser()
     if registered is None:
         raise CheckpointError(
-            f"No weights are known for {path}: give checkpoint= the path of a weights "
-            "file, or None for a network without trained weights."
+            f"No weights are known for {path}: give a weights file too (checkpoint),"
+            " or None for a network without trained weights."
         )
     return ensure_downloaded(registered, progress)
 

@@ -412,6 +412,20 @@ def test_movies_of_stacks_begin_at_the_time_on_screen(desk):
     assert dict(desk.controller.axes.position)["T"] < 5
 
 
+def test_an_image_that_is_given_other_pixels_leaves_no_empty_layers(desk):
+    image, layers = desk.controller.image, len(desk.viewer.layers)
+    for value in range(3):
+        image.data = np.full((5, 32, 32), value, np.uint8)
+    assert len(desk.viewer.layers) == layers
+    assert desk.controller.image is image
+
+
+def test_pixels_that_cannot_be_seen_as_frames_are_told(desk):
+    desk.controller.image.data = np.zeros((2,) * 4 + (8, 8), np.uint8)
+    assert desk.controller.image is None
+    assert "axes" in desk.said[-1]
+
+
 def test_an_image_that_could_not_be_read_is_read_again(desk):
     start, broken = DiscPredictor.start, [True]
 

@@ -157,3 +157,20 @@ def test_a_closed_worker_lane_tells_nobody(qtbot):
     lane.submit(note(said, "b"))
     qtbot.wait(100)
     assert said == []
+
+
+def test_a_job_is_told_that_napari_ends(qtbot):
+    going, ended = threading.Event(), threading.Event()
+
+    def work(report):
+        going.set()
+        while report("goes"):
+            time.sleep(0.01)
+        ended.set()
+
+    lane = WorkerLane()
+    lane.submit(Job(work, lambda _: None, lambda _: None))
+    qtbot.waitUntil(going.is_set, timeout=10_000)
+    lane._worker.quit()  # as napari does before it waits for all workers
+    qtbot.waitUntil(ended.is_set, timeout=10_000)
+    lane.close()

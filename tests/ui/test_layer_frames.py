@@ -59,6 +59,7 @@ def test_channels_become_colours_in_the_order_chosen():
     pixels += np.arange(5, dtype=np.uint8)[:, None, None]
     layer = Image(pixels, axis_labels=("z", "c", "y", "x"))
     assert layer_frames(layer).choice.channels == (0,)
+    assert layer_frames(layer, AxesChoice("ZCYX", "Z")).choice.channels == (0,)
     choice = AxesChoice("ZCYX", "Z", channels=(4, 1, 2))
     assert layer_frames(layer, choice).source[3][0, 0].tolist() == [4, 1, 2]
 

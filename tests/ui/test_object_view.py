@@ -171,6 +171,17 @@ def test_keys_of_the_table(qtbot, table, key, action):
     assert tuple(wanted.args) == action
 
 
+def test_f2_renames(qtbot, table):
+    fill(table, make_row(1), make_row(2))
+    table.set_current(2)
+    qtbot.keyClick(table, Qt.Key.Key_F2)
+    editor = table.viewport().findChild(QLineEdit)
+    qtbot.keyClicks(editor, "mother")
+    with qtbot.waitSignal(table.objects.renamed) as renamed:
+        qtbot.keyClick(editor, Qt.Key.Key_Return)
+    assert renamed.args == [2, "mother"]
+
+
 def test_enter_goes_to_the_object(qtbot, table):
     fill(table, make_row(1), make_row(2))
     table.set_current(2)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+
 import numpy as np
 import pytest
 import tifffile
@@ -9,7 +11,8 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from npe2 import PluginManifest
 
-from napari_sam2.ui.reader import get_reader
+from napari_sam2.data.label_target import LabelTarget
+from napari_sam2.ui.reader import PATTERNS, get_reader
 from napari_sam2.ui.records import Activity
 
 
@@ -81,3 +84,57 @@ def test_files_of_others_are_left_to_others(tmp_path):
         assert get_reader(str(path)) is None, path.name
     assert get_reader([]) is None
     assert get_reader(str(tmp_path / "missing.tif")) is None
+
+
+def test_movies_of_stacks_open_whole(tmp_path):
+    labels = np.arange(3 * 4 * 8 * 8, dtype=np.uint16).reshape(3, 4, 8, 8)
+    path = tmp_path / "cells_labels.ome.tif"
+    metadata = {"axes": "TZYX", "PhysicalSizeZ": 2.0, "PhysicalSizeZUnit": "µm"}
+    tifffile.imwrite(path, labels, ome=True, metadata=metadata)
+    ((data, options, kind),) = get_reader(str(path))(str(path))
+    np.testing.assert_array_equal(data, labels)
+    assert kind == "labels"
+    assert options["scale"][1] == 2.0
+    assert options["axis_labels"] == ("t", "z", "y", "x")
+
+
+def test_the_reader_and_the_manifest_mean_the_same_names(tmp_path):
+    manifest = PluginManifest.from_distribution("napari-sam2")
+    (reader,) = manifest.contributions.readers
+    assert tuple(reader.filename_patterns) == PATTERNS
+
+
+@pytest.mark.parametrize(
+    ("name", "warned"),
+    [
+        ("labels.tif", False),
+        ("embryo.ome labels.tif", False),
+        ("cells.zarr", False),
+        ("cells.tif", True),
+        ("labels.v2.tif", True),
+    ],
+)
+def test_names_that_do_not_open_as_labels_are_told(name, warned, desk, tmp_path):
+    desk.open()
+    desk.controller.export(tmp_path / name)
+    assert ("opened as labels" in desk.said[-1]) == warned
+
+
+@pytest.mark.parametrize("name", ["labels.tif", "labels.zarr"])
+@pytest.mark.parametrize("before", [False, True])
+def test_an_export_that_fails_leaves_what_was_there(
+    name, before, desk, tmp_path, monkeypatch
+):
+    desk.open()
+    if before:
+        desk.controller.export(tmp_path / name)
+    there = sorted(tmp_path.iterdir())
+
+    def full(self, frame, pixels):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(f"{LabelTarget.__module__}.TiffLabels.write", full)
+    monkeypatch.setattr(f"{LabelTarget.__module__}.ZarrLabels.write", full)
+    desk.controller.export(tmp_path / name, overwrite=True)
+    assert "No space left" in desk.said[-1]
+    assert sorted(tmp_path.iterdir()) == there

@@ -291,9 +291,9 @@ class TestModelBox:
         assert box.load.text() == "Load"
         assert box.request().config == "sam2.1_hiera_tiny"
 
-    def test_a_yaml_of_ones_own_has_no_registered_weights(self, box):
+    def test_a_yaml_of_ones_own_is_not_taken_without_weights(self, box):
         box.config.setText("/data/my.yaml")
-        assert box.request().checkpoint is None
+        assert box.request().checkpoint == "auto"  # which is refused, not random
 
     def test_a_model_that_came_is_listed_as_ready(self, box, controller):
         ready = replace(

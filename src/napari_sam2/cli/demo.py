@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from napari_sam2.training.synthetic import Clip
 
 _OBJECTS = 8
-_STEP, _PIXEL = 0.6, 0.25  # micrometer between planes and between pixels
 
 
 def demo(
@@ -59,19 +58,19 @@ def demo(
 
 
 def _write_image(path: Path, clip: Clip) -> None:
-    """Write the stack with its physical size."""
+    """Write the stack, in pixels: napari's own reader takes no note of micrometers.
+
+    The labels would be shown in them, and lie beside the image.
+    """
     import tifffile
 
     temporary = path.with_name(path.name + ".partial")
-    metadata = {
-        "axes": "ZYX",
-        "PhysicalSizeZ": _STEP,
-        "PhysicalSizeY": _PIXEL,
-        "PhysicalSizeX": _PIXEL,
-        **{f"PhysicalSize{letter}Unit": "\u00b5m" for letter in "ZYX"},
-    }
     tifffile.imwrite(
-        temporary, clip.images, ome=True, compression="zlib", metadata=metadata
+        temporary,
+        clip.images,
+        ome=True,
+        compression="zlib",
+        metadata={"axes": "ZYX"},
     )
     os.replace(temporary, path)
 

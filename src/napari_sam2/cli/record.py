@@ -146,8 +146,7 @@ class TrackRecord:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._close()
 
     def add(self, scores: FrameScores) -> None:
         """Note that a frame is written."""
@@ -163,7 +162,13 @@ class TrackRecord:
 
     def remove(self) -> None:
         """Delete the record: the labels are finished."""
+        self._close()  # Windows deletes no open file
         self.path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _unwritable(self, error: OSError) -> ImageError:
         return ImageError(

@@ -168,6 +168,11 @@ class LabelTarget:
             return self.partial
         return self.final
 
+    def discard(self, unfinished: Path) -> None:
+        """Remove an unfinished stack from where it lies, and its note."""
+        self.record.unlink(missing_ok=True)
+        _remove(unfinished)
+
     def _begin(self, layout: LabelLayout) -> OpenedLabels:
         """Make an empty stack."""
         self.record.unlink(missing_ok=True)

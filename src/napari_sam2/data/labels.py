@@ -231,6 +231,16 @@ class LabelWriter:
                 self._labels.close()
                 self.path = target.set_aside(self._layout, self.written)
 
+    def discard(self) -> None:
+        """Give the stack up: nothing is left of what was written of it."""
+        with self._lock:
+            if not self._closed:
+                self._labels.close()
+            self._closed = True
+            if self._target is not None and not self._finished:
+                assert self.path is not None
+                self._target.discard(self.path)
+
     def __enter__(self) -> Self:
         return self
 

@@ -165,8 +165,8 @@ class Controller:
         self._exports = 0
         self._told = 0.0
         self._connect()
-        background = (self._loader, self._lane, self._beside, self._files)
-        self._end_work = weakref.finalize(viewer, _close, *background)
+        lanes = (self._lane, self._beside, self._files)
+        self._close_lanes = weakref.finalize(viewer, _close_lanes, *lanes)
 
     @classmethod
     def of(cls, viewer: ViewerModel) -> Controller:
@@ -182,7 +182,7 @@ class Controller:
 
     def close(self) -> None:
         """Stop all work and let the layers go; they stay in the viewer."""
-        self._end_work()
+        self._close_lanes()
         self._images.close()
         self._tools.close()
         for found in [v for v, c in _CONTROLLERS.items() if c is self]:
@@ -631,7 +631,8 @@ class Controller:
         def told(written: Path) -> str:
             from napari_sam2.ui.reader import is_called_labels  # loads tifffile
 
-            if is_called_labels(written):
+            # napari asks all readers about a folder, whatever its name.
+            if written.is_dir() or is_called_labels(written):
                 return f"Written: {written}."
             return (
                 f"Written: {written}. Only names that end in 'labels' are opened as "
@@ -734,6 +735,7 @@ class Controller:
         self._images.listed.connect(self._on_listed)
         self._images.frame_changed.connect(self._on_slider)
         self._images.drawn_aside.connect(self._on_drawn_aside)
+        self._images.refused.connect(self._on_refused)
         self._runner.progressed.connect(self._on_progress)
         self._runner.changed.connect(self._update_activity)
         self._runner.ended.connect(self._on_ended)
@@ -777,6 +779,9 @@ class Controller:
         self._say(
             f"The image {name!r} was removed: work on it has ended{stay}.", severity
         )
+
+    def _on_refused(self, reason: str) -> None:
+        self._say(reason, Severity.ERROR)
 
     def _on_drawn_aside(self, name: str) -> None:
         self._say(
@@ -872,7 +877,6 @@ def _run_around(frame: int, frames: list[int]) -> range:
     return range(first, last + 1)
 
 
-def _close(*background: ModelLoader | Lane) -> None:
-    """End work in the background; a download would keep napari from ending."""
-    for one in background:
-        one.close()
+def _close_lanes(*lanes: Lane) -> None:
+    for lane in lanes:
+        lane.close()

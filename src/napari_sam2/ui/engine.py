@@ -164,11 +164,6 @@ class Engine:
         self.revision = 0
         self._changed = False
 
-    def preview(self, frame: int) -> NDArray[np.uint8]:
-        """Return a frame as the network sees it, ``(H, W, 3)`` uint8."""
-        pixels = self._session.contrast.apply(self._session.frames[frame])
-        return (pixels * 255 + 0.5).astype(np.uint8)
-
     def set_prompts(
         self, revision: int, frame: int, prompts: Mapping[int, Prompt | None]
     ) -> Answer:

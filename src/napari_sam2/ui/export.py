@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from napari_sam2.errors import ImageError
 from napari_sam2.ui.frames import layer_frames
 
 if TYPE_CHECKING:
@@ -47,14 +48,15 @@ class Export:
         Raises
         ------
         ImageError
-            If it exists, cannot be written, or its name ends otherwise.
+            If it exists, cannot be written, or its name ends otherwise. Then there is
+            what was there before.
         """
         # zarr takes long to import, and most windows are opened to export nothing.
         from napari_sam2.data.labels import LabelWriter
 
         frames, height, width = self.labels.shape
         highest = max(int(frame.max(initial=0)) for frame in self.labels)
-        with LabelWriter.open(
+        writer = LabelWriter.open(
             self.path,
             shape=(frames, height, width),
             max_id=highest,
@@ -62,9 +64,20 @@ class Export:
             scale=self.scale,
             units=self.units,
             overwrite=self.overwrite,
-        ) as writer:
+        )
+        try:
             for number in range(frames):
                 writer.write(number, self.labels[number])
+            writer.close()
+        except BaseException as error:
+            writer.discard()
+            if not isinstance(error, ImageError):
+                raise
+            reason = getattr(error.__cause__, "strerror", None) or error
+            raise ImageError(
+                f"{self.path} could not be written ({reason}). Nothing is left of it:"
+                " make room, or choose another folder, and save again."
+            ) from error
         return self.path
 
 

@@ -14,8 +14,6 @@ from napari_sam2.errors import ImageError
 from napari_sam2.ui.records import AxesChoice, ImageFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari.components import ViewerModel
     from napari.layers import Layer
     from numpy.typing import NDArray
@@ -306,17 +304,14 @@ def layer_frames(layer: Layer, choice: AxesChoice | None = None) -> LayerFrames:
         units=(*map(_unit, layer.units), *([None] if layer.rgb else [])),
         name=layer.name,
     )
-    if choice is None:
-        count = image.length("C")
-        few = count <= (1 if layer.rgb else 3)
-        source = select_frames(image, channels=None if few else 0)
-    else:
-        source = select_frames(
-            image,
-            frame_axis=choice.frame_axis,
-            position=dict(choice.position),
-            channels=choice.channels or None,
-        )
+    few = image.length("C") <= (1 if layer.rgb else 3)
+    channels = () if choice is None else choice.channels
+    source = select_frames(
+        image,
+        frame_axis=None if choice is None else choice.frame_axis,
+        position=None if choice is None else dict(choice.position),
+        channels=channels or (None if few else 0),
+    )
     return LayerFrames(
         layer,
         AxesChoice(
@@ -342,15 +337,6 @@ def recognise_axes(layer: Image) -> str:
         letters[:-2] = ["?" if x in "YX" else x for x in letters[:-2]]
         letters[-2:] = ["Y", "X"]
     return complete_axes("".join(letters), shape)
-
-
-def to_image(
-    layer: Layer, image: Layer, positions: Sequence[Sequence[float]]
-) -> NDArray[np.floating]:
-    """Take data coordinates ``(N, ndim)`` of a layer to those of the image layer."""
-    return np.array(
-        [image.world_to_data(layer.data_to_world(position)) for position in positions]
-    )
 
 
 def _shape(layer: Image) -> tuple[int, ...]:

@@ -52,6 +52,8 @@ class Images:
         Another frame is on screen.
     drawn_aside : Signal(str)
         A prompt was given to an image, of that name, that is put aside.
+    refused : Signal(str)
+        Why the new pixels of an image cannot be seen as frames.
     """
 
     opened = Signal(object)
@@ -60,6 +62,7 @@ class Images:
     listed = Signal()
     frame_changed = Signal(int)
     drawn_aside = Signal(str)
+    refused = Signal(str)
 
     def __init__(self, viewer: ViewerModel, lane: Lane) -> None:
         self._viewer = viewer
@@ -128,8 +131,7 @@ class Images:
             work.set_visible(False)
             work.drawn_aside.connect(self._on_drawn_aside)
         else:
-            work.close()
-            work.detach()
+            self._end(work)
         self.left.emit(work)
 
     def _uncover(self, layer: Layer) -> None:
@@ -209,11 +211,7 @@ class Images:
         if self.work is not None and self.work.frames.layer is layer:
             work = self._let_go()
             assert work is not None
-            work.close()
-            kept = len(work.table) > 0
-            if not kept:
-                work.detach()
-            self.removed.emit(layer.name, kept)
+            self.removed.emit(layer.name, self._end(work))
             self.left.emit(work)
         self.listed.emit()
 
@@ -241,10 +239,22 @@ class Images:
             return
         work = self._let_go()
         assert work is not None
-        work.close()
+        self._end(work)
         self.left.emit(work)
         layer, choice = work.frames.layer, work.frames.choice
         try:
             self.open(layer, choice if layer.ndim == len(choice.axes) else None)
         except ImageError:  # the new image ends before the position that was chosen
-            self.open(layer, None)
+            try:
+                self.open(layer, None)
+            except ImageError as error:
+                self.refused.emit(str(error))
+
+    @staticmethod
+    def _end(work: Workspace) -> bool:
+        """Close what belongs to an image; return whether its layers stay, with work."""
+        work.close()
+        kept = len(work.table) > 0
+        if not kept:
+            work.detach()
+        return kept

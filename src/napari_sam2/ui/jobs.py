@@ -17,7 +17,7 @@ from napari_sam2.errors import Sam2Error
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
-    Report = Callable[[Any], None]
+    Report = Callable[[Any], bool]
     Answer = Callable[[], None]
 
 _NICE = 10  # of 19; the window has 0
@@ -32,7 +32,8 @@ class Job:
     ----------
     work : callable
         Runs in the background. What it gets as its argument hands values to
-        `reported` while it runs.
+        `reported` while it runs, and returns whether the result is still wanted:
+        no longer, once the lane is closed or napari ends.
     done : callable
         Gets what `work` returned.
     failed : callable
@@ -52,7 +53,7 @@ class Job:
     work: Callable[[Report], Any]
     done: Callable[[Any], None]
     failed: Callable[[Sam2Error], None]
-    reported: Report | None = None
+    reported: Callable[[Any], None] | None = None
     key: Hashable | None = None
     abandoned: Answer | None = None
     dropped: Answer | None = None
@@ -245,13 +246,14 @@ class WorkerLane:
         except Exception as error:  # noqa: BLE001
             return partial(_fail, task, error)
 
-    def _report(self, value: Any) -> None:
-        """Hand a value of the running job to the GUI thread."""
+    def _report(self, value: Any) -> bool:
+        """Hand a value of the running job to the GUI thread, unless that is over."""
         job, worker = self._running, self._worker
-        if self._closed or not isinstance(job, Job) or job.reported is None:
-            return
-        if worker is not None:
+        if self._closed or worker is None or worker.abort_requested:
+            return False
+        if isinstance(job, Job) and job.reported is not None:
             worker.yielded.emit(_call(job.reported, value))
+        return True
 
     def _answer(self, answer: Answer) -> None:
         if not self._closed:
@@ -308,7 +310,9 @@ class InlineLane:
             return False
         self._busy = True
         try:
-            task.run(self._reporter(task))()
+            answer = task.run(self._reporter(task))
+            if not self._closed:
+                answer()
         finally:
             self._busy = False
         return True
@@ -318,11 +322,13 @@ class InlineLane:
         self._closed = True
         self._waiting.clear()
 
-    @staticmethod
-    def _reporter(task: Job | Iteration) -> Report:
-        def report(value: Any) -> None:
+    def _reporter(self, task: Job | Iteration) -> Report:
+        def report(value: Any) -> bool:
+            if self._closed:
+                return False
             if isinstance(task, Job) and task.reported is not None:
                 task.reported(value)
+            return True
 
         return report
 

@@ -170,8 +170,7 @@ class ModelBox(QWidget):
         own_weights = self.checkpoint.text().strip()
         return ModelRequest(
             config=config or choice.name,
-            # A YAML of one's own without weights cannot have registered ones.
-            checkpoint=own_weights or (None if config else "auto"),
+            checkpoint=own_weights or "auto",
             device=self.device.currentData(),
             precision=self.precision.currentData(),
             overrides=tuple(self.overrides.text().split()),

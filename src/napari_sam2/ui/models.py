@@ -7,13 +7,12 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
 from napari_sam2.checkpoints import (
     default_model,
-    find_model,
     is_downloaded,
     registered_models,
 )
@@ -35,14 +34,14 @@ if TYPE_CHECKING:
 
     from napari_sam2.checkpoints import RegisteredModel
     from napari_sam2.ui.engine import Predictor
-    from napari_sam2.ui.jobs import Lane
+    from napari_sam2.ui.jobs import Lane, Report
 
     Bytes = Callable[[int, int | None], None]
     MakePredictor = Callable[[ModelRequest, PredictorOptions | None, Bytes], Predictor]
 
 
 class _Cancelled(Sam2Error):
-    """The user does not want the download any more."""
+    """The download is not wanted any more."""
 
 
 def model_choices() -> tuple[ModelChoice, ...]:
@@ -145,14 +144,13 @@ class ModelLoader:
         token = self._wanted = object()
         options = self._chosen
 
-        def work(report: Callable[[Any], None]) -> Predictor:
+        def work(report: Report) -> Predictor:
             if self._wanted is not token:
                 raise _Cancelled
 
             def progress(done: int, total: int | None) -> None:
-                if self._wanted is not token:
+                if self._wanted is not token or not report((done, total or 0)):
                     raise _Cancelled
-                report((done, total or 0))
 
             return self._make(request, options, progress)
 
@@ -180,10 +178,6 @@ class ModelLoader:
         if self.status.stage in (ModelStage.LOADING, ModelStage.DOWNLOADING):
             self._wanted = None
             self._become(self._settled)
-
-    def close(self) -> None:
-        """Give up a load under way; nobody is told."""
-        self._wanted = None
 
     @property
     def options(self) -> PredictorOptions:
@@ -225,13 +219,6 @@ class ModelLoader:
     def _become(self, status: ModelStatus) -> None:
         self.status = status
         self.changed.emit(status)
-
-
-def bytes_to_download(request: ModelRequest) -> int:
-    """Return how much a request would download, 0 if nothing."""
-    if request.checkpoint != "auto" or Path(request.config).is_file():
-        return 0
-    return _choice(find_model(str(request.config))).bytes_to_download
 
 
 def _choice(model: RegisteredModel) -> ModelChoice:

@@ -343,6 +343,8 @@ class ObjectTableView(QTableView):
             self.action_wanted.emit("hide" if shown else "show", ids)
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and ids:
             self.go_wanted.emit(ids[0])
+        elif event.key() == Qt.Key.Key_F2 and len(ids) == 1:
+            self._act("rename", ids)
         elif event.text().isprintable() and event.text().strip():
             event.ignore()  # no search by typing: N, J, K ... are shortcuts
         else:

@@ -8,6 +8,7 @@ names that end in "labels" only.
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
     from napari.types import LayerDataTuple
 
     Reader = Callable[[str | Sequence[str]], list[LayerDataTuple]]
+
+# As in the manifest, by which napari decides whom to ask.
+PATTERNS = (
+    "*labels.tif",
+    "*labels.tiff",
+    "*labels.ome.tif",
+    "*labels.ome.tiff",
+    "*labels.zarr",
+)
 
 
 def get_reader(path: str | Sequence[str]) -> Reader | None:
@@ -42,7 +52,7 @@ def _listed(path: str | Sequence[str]) -> list[Path]:
 
 def is_called_labels(path: Path) -> bool:
     """Return whether a file or folder is opened as labels for its name alone."""
-    return path.name.lower().split(".")[0].endswith("labels")
+    return any(fnmatchcase(path.name.lower(), pattern) for pattern in PATTERNS)
 
 
 def _is_ours(path: Path) -> bool:
@@ -65,17 +75,34 @@ def _zarr_is_ours(folder: Path) -> bool:
 
 
 def _layer(path: Path) -> LayerDataTuple:
+    from napari_sam2.data.image import open_image
     from napari_sam2.data.labels import read_labels
     from napari_sam2.ui.labels_layer import empty_labels
 
-    stack = read_labels(path)
-    data = empty_labels((len(stack), *stack.frame_shape), stack.dtype)
-    for frame in range(len(stack)):
-        data[frame] = stack[frame]
+    image = open_image(path, palette=False)
+    moving = image.length("T") > 1 and image.length("Z") > 1
+    stacks = (
+        [
+            read_labels(path, frame_axis="Z", position={"T": time})
+            for time in range(image.length("T"))
+        ]
+        if moving
+        else [read_labels(path)]
+    )
+    first = stacks[0]
+    data = empty_labels((len(stacks), len(first), *first.frame_shape), first.dtype)
+    for time, stack in enumerate(stacks):
+        for frame in range(len(stack)):
+            data[time, frame] = stack[frame]
+    axes, scale, units = first.axes, first.scale, first.units
+    if moving:
+        time = image.axes.index("T")
+        axes, scale = f"T{axes}", (image.scale[time], *scale)
+        units = (image.units[time], *units)
     options: dict[str, Any] = {
-        "name": stack.name,
-        "scale": stack.scale,
-        "units": tuple(unit or "pixel" for unit in stack.units),
-        "axis_labels": tuple(stack.axes.lower()),
+        "name": first.name,
+        "scale": scale,
+        "units": tuple(unit or "pixel" for unit in units),
+        "axis_labels": tuple(axes.lower()),
     }
-    return data, options, "labels"
+    return data if moving else data[0], options, "labels"

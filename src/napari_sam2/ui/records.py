@@ -190,8 +190,8 @@ class AxesChoice:
     position : tuple of (str, int)
         Where each other axis of Z and T stands.
     channels : tuple of int
-        One channel (grey), or two or three for red, green and blue; empty if there
-        is no channel axis.
+        One channel (grey), or two or three for red, green and blue; none: all, or
+        the first of too many.
     contrast : tuple of (float, float), optional
         Values that become black and white, one pair for all or one for each
         channel; None: percentiles of the stack.

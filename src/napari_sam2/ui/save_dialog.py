@@ -21,7 +21,8 @@ _WRITTEN = (".tif", ".tiff", ".zarr")
 def ask_and_export(controller: Controller, parent: QWidget) -> None:
     """Ask for a file and write the labels there, in the background."""
     image = controller.image
-    proposal = "labels.tif" if image is None else f"{image.name} labels.tif"
+    # Without a suffix: not every dialog changes it when another kind is chosen.
+    proposal = "labels" if image is None else f"{image.name} labels"
     chosen, kind = QFileDialog.getSaveFileName(
         parent, "Save labels", proposal, ";;".join(_FILTERS)
     )
