@@ -90,3 +90,11 @@ def test_features_that_failed_are_not_kept() -> None:
         cache.get(3, [VIEW], fail)
     assert 3 not in cache
     assert seen(cache, [3]) == [3]
+
+
+def test_many_views_of_one_frame_do_not_gather() -> None:
+    cache = FeatureCache(2 * BYTES)
+    for side in range(1, 9):
+        views = [View(0, 0, side, side, 32), VIEW]
+        cache.get(0, views, lambda frame, some: [features(frame, one) for one in some])
+        assert cache.nbytes <= 2 * BYTES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,6 +83,25 @@ def test_a_click_counts_in_any_case(micro: Sam2, obey: bool) -> None:
             contradictory = sign == 0 and logits[1] <= logits[0] + 2.5
             heeded.append(contradictory or (logits[0] > 0) == bool(sign))
     assert all(heeded) == obey
+
+
+@pytest.mark.parametrize("obey", [True, False])
+@pytest.mark.parametrize("name", ["click", "box", "mask and click"])
+def test_an_object_that_is_clicked_or_boxed_is_there(
+    micro: Sam2, name: str, obey: bool
+) -> None:
+    blind = copy.deepcopy(micro)
+    for parameter in blind.sam_mask_decoder.pred_obj_score_head.parameters():
+        parameter.data.fill_(0)
+    last = blind.sam_mask_decoder.pred_obj_score_head.layers[-1]
+    last.bias.data.fill_(-5)
+    predictor = VideoPredictor(blind, PredictorOptions(obey_clicks=obey))
+    session = predictor.start(SCENE.frames)
+    masks = add(session, predictor, PROMPTS[name])
+    assert masks.present.tolist() == [obey]
+    assert bool(masks.labels().any()) == obey
+    absent = add(session, predictor, Prompt([SCENE.xy(0, 3)], [0]), object_id=2)
+    assert not absent.present[1]
 
 
 def _rounded(xy: Sequence[float]) -> tuple[int, int]:

@@ -26,7 +26,7 @@ class FeatureCache:
     Attributes
     ----------
     max_bytes : int
-        Bytes kept, at most; those of the frame in work are kept in any case.
+        Bytes kept, at most; what was asked for last is kept in any case.
     """
 
     max_bytes: int
@@ -43,7 +43,7 @@ class FeatureCache:
         if lacking:
             encoded = encode(frame, lacking)
             known = known | dict(zip(lacking, encoded, strict=True))
-            self._keep(frame, known)
+            self._keep(frame, known, views)
         return [known[view] for view in views]
 
     def _known(self, frame: int) -> dict[View, ImageFeatures]:
@@ -53,13 +53,17 @@ class FeatureCache:
         self._kept.move_to_end(frame)
         return self._kept[frame]
 
-    def _keep(self, frame: int, features: dict[View, ImageFeatures]) -> None:
+    def _keep(
+        self, frame: int, features: dict[View, ImageFeatures], asked: Sequence[View]
+    ) -> None:
         """Keep the features of the frame in work, and fewer of others."""
         self._kept[frame] = features
         while len(self._kept) > 1 and (
             len(self._kept) > _MOST_FRAMES or self.nbytes > self.max_bytes
         ):
             self._kept.popitem(last=False)
+        if self.nbytes > self.max_bytes:
+            self._kept[frame] = {view: features[view] for view in asked}
 
     def __contains__(self, frame: int) -> bool:
         return frame in self._kept

@@ -33,7 +33,8 @@ class PredictorOptions:
     obey_clicks : bool
         A click counts in any case: where the network's mask leaves one out, or covers
         one that says "not this", all its logits are raised or lowered until it does
-        not, unless clicks contradict each other. Published: False.
+        not, unless clicks contradict each other. An object that is clicked or boxed is
+        there, also if the network finds none. Published: False.
     overlap : {"highest_logit", "keep"}
         A pixel belongs to the object of the highest logit, or to all whose logit is
         positive (in a label image, to the object added last).

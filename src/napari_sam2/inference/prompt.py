@@ -81,6 +81,11 @@ class Prompt:
         given = self.packed_mask is not None
         return given and not len(self.points) and self.box is None
 
+    @property
+    def shows_object(self) -> bool:
+        """Whether it says that the object is in the frame: by a click or a box."""
+        return self.box is not None or bool((self.labels == 1).any())
+
     def extends(self, earlier: Prompt) -> bool:
         """Return whether this is `earlier` with points added."""
         count = len(earlier.points)

@@ -79,7 +79,12 @@ def predict_prompt(
         better = session.views.kept(result.view, result_box(result), prompted=True)
         if better == result.view or not session.views.shows(better, prompt):
             break
-        result, pointer = look.at(better)
+        closer = look.at(better)
+        if result.present and not closer[0].present:
+            break
+        result, pointer = closer
+    if options.obey_clicks and prompt.shows_object and not result.present:
+        result, pointer = replace(look, there=True).at(result.view)
     conditions = options.corrections_condition or not tracked
     return Prompted(result, pointer, conditions)
 
@@ -154,6 +159,8 @@ class _Look:
         Whether memories take part, and in which direction they were gathered.
     tracked : bool
         Whether the frame was tracked before.
+    there : bool
+        Whether the object is taken to be there, whatever the network says.
     """
 
     tracker: FrameTracker
@@ -164,6 +171,7 @@ class _Look:
     remembering: bool
     backward: bool
     tracked: bool
+    there: bool = False
 
     def at(self, view: View) -> tuple[FrameResult, Tensor]:
         """Return what the prompt gives in a window, with the object pointer."""
@@ -201,6 +209,7 @@ class _Look:
                     tracking=(
                         self.tracked if options.published_schedule else remembering
                     ),
+                    there=self.there,
                     stability=options.stability(),
                 )
         if options.obey_clicks and tensors.points_xy is not None:

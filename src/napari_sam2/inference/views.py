@@ -29,8 +29,8 @@ Box = tuple[float, float, float, float]
 CONTEXT = 3.0
 """Side of a new window over the longer side of the object in it."""
 
-# A window narrower than this share of the input shows no more than it has pixels.
-_LEAST = 0.25
+LEAST_WINDOW = 0.25
+"""Share of the input's side: a narrower window shows no more than it has pixels."""
 # A window almost as large as the frame is the frame, which all objects share.
 _ALMOST_WHOLE = 0.8
 # An object's longer side over that of its window: outside of this, another is better.
@@ -97,7 +97,8 @@ class ViewRules:
             and (right == width or x1 <= right - gap_x)
         )
         large = share > _LARGEST and view != self.whole
-        closer = max(view.height, view.width) > math.ceil(_LEAST * self.input_size)
+        least = math.ceil(LEAST_WINDOW * self.input_size)
+        closer = max(view.height, view.width) > least
         small = share < smallest and closer
         if inside and not large and not small:
             return view
@@ -146,14 +147,14 @@ class ViewRules:
             # Where the clicks are, and as large as it was, or larger.
             return [self._centred(y, x, max(known.height, known.width, least))]
         sizes = [float(max(self.frame_shape))]
-        while sizes[-1] / 2 >= max(least, _LEAST * self.input_size):
+        while sizes[-1] / 2 >= max(least, LEAST_WINDOW * self.input_size):
             sizes.append(sizes[-1] / 2)
         return list(dict.fromkeys(self._centred(y, x, size) for size in sizes))
 
     def _centred(self, y: float, x: float, side: float) -> View:
         """Return a view of about `side` pixels around a point."""
         height, width = self.frame_shape
-        whole = math.ceil(max(side, _LEAST * self.input_size))
+        whole = math.ceil(max(side, LEAST_WINDOW * self.input_size))
         if whole >= _ALMOST_WHOLE * max(height, width):
             return self.whole
         tall, wide = min(whole, height), min(whole, width)

@@ -73,9 +73,9 @@ class MaskDecoder(nn.Module):
     iou_prediction_use_sigmoid : bool
         Predicted IoU through a sigmoid.
     dynamic_multimask_via_stability : bool
-        Default of `forward`'s `stability`.
+        Accepted, without effect; `forward` is told, by `PredictorOptions`.
     dynamic_multimask_stability_delta, dynamic_multimask_stability_thresh : float
-        See `Stability`.
+        The same.
     pred_obj_scores, pred_obj_scores_mlp : bool
         Predict an object score, by an MLP instead of a linear layer.
     use_multimask_token_for_obj_ptr : bool
@@ -134,13 +134,6 @@ class MaskDecoder(nn.Module):
             self.pred_obj_score_head: nn.Module = (
                 MLP(dim, dim, 1, 3) if pred_obj_scores_mlp else Linear(dim, 1)
             )
-        self.stability = (
-            Stability(
-                dynamic_multimask_stability_delta, dynamic_multimask_stability_thresh
-            )
-            if dynamic_multimask_via_stability
-            else None
-        )
 
     def forward(
         self,

@@ -31,7 +31,7 @@ ABSENT_LOGIT = -1024.0
 """Mask logit of an object that is not in the frame."""
 
 PROMPTED_LOGIT = 10.0
-"""Magnitude of the logits of a mask given as prompt."""
+"""Magnitude of the logits of what a prompt says: its mask, or that it shows something."""
 
 
 class Sam2(nn.Module):
@@ -61,7 +61,7 @@ class Sam2(nn.Module):
     sigmoid_scale_for_mem_enc, sigmoid_bias_for_mem_enc : float
         Scale and shift of mask probabilities before the memory encoder.
     binarize_mask_from_pts_for_mem_enc : bool
-        Default of `encode_memory`'s `binarize` for prompted frames.
+        Accepted, without effect; `encode_memory` is told.
     use_mask_input_as_output_without_sam : bool
         A mask prompt is the mask, not a prior of it.
     max_cond_frames_in_attn : int
@@ -173,7 +173,6 @@ class Sam2(nn.Module):
         self.num_maskmem = num_maskmem
         self.sigmoid_scale_for_mem_enc = sigmoid_scale_for_mem_enc
         self.sigmoid_bias_for_mem_enc = sigmoid_bias_for_mem_enc
-        self.binarize_mask_from_pts_for_mem_enc = binarize_mask_from_pts_for_mem_enc
         self.use_mask_input_as_output_without_sam = use_mask_input_as_output_without_sam
         self.max_cond_frames_in_attn = max_cond_frames_in_attn
         self.directly_add_no_mem_embed = directly_add_no_mem_embed
@@ -399,12 +398,13 @@ class Sam2(nn.Module):
         mask_logits: Tensor | None = None,
         *,
         tracking: bool = False,
+        there: bool = False,
         stability: Stability | None = None,
     ) -> ObjectMasks:
         """Decode prompts, or none, and choose one mask for each object.
 
         Parameters are as for `decode`; `tracking` says that the embedding is
-        conditioned on memory.
+        conditioned on memory, `there` that the objects are known to be in the frame.
         """
         count = 0 if labels is None else labels.shape[1]
         if points_xy is None or labels is None:
@@ -419,6 +419,9 @@ class Sam2(nn.Module):
             multimask=self.is_ambiguous(count, tracking=tracking),
             stability=stability,
         )
+        if there:
+            score = decoded.object_score.clamp_min(PROMPTED_LOGIT)
+            decoded = decoded._replace(object_score=score)
         return self.empty_absent(self.choose_masks(decoded))
 
     def choose_masks(self, decoded: DecodedMasks) -> ObjectMasks:

@@ -250,12 +250,13 @@ class _Follower:
             ],
             self.rows,
         )
-        masks = self._spoiled(seen, masks)
+        frames = [self.tracked[place].frame for place in worst]
+        masks = self._spoiled(seen, masks, frames)
         masks = self._corrected(seen, masks, *self._no_clicks())
         memory = self.model.encode_memory(
             seen.features, self.model.empty_absent(masks), binarize=True
         )
-        self._track_beside([self.tracked[place].frame for place in worst], memory)
+        self._track_beside(frames, memory)
 
     def _track_beside(self, corrected: Sequence[int], memory: FrameMemory) -> None:
         """Find each object anew on a frame beside the one where it was corrected.
@@ -313,20 +314,23 @@ class _Follower:
                 _Seen(torch.stack(targets), embedding, features, tracking=True)
             )
 
-    def _spoiled(self, seen: _Seen, masks: ObjectMasks) -> ObjectMasks:
-        """Return masks of which a share covers too much.
+    def _spoiled(
+        self, seen: _Seen, masks: ObjectMasks, frames: Sequence[int]
+    ) -> ObjectMasks:
+        """Return masks, each on its frame, of which a share covers too much.
 
-        What the object was where it was prompted, or another object, or what is around.
+        What the object was where it was prompted, or another object, as often, or what
+        is around.
         """
+        device, share = self.rows.device, self.rules.prompts.spoiled_share
         draw = torch.rand(len(self.rows), generator=self.generator)
-        spoiled = (draw < self.rules.prompts.spoiled_share).to(self.rows.device)
+        spoiled, halved = (draw < share).to(device), (draw < share / 2).to(device)
         before = self.targets[self.sample.prompts[0].frame]
-        beside = seen.target[self.sample.beside(self.generator)]
+        others = self.sample.beside(self.generator)
+        beside = self.targets[frames, others.to(device)]
         wrong = spoiled_masks(
             seen.target,
-            torch.where(
-                (draw < 0.25).to(before.device)[:, None, None, None], beside, before
-            ),
+            torch.where(halved[:, None, None, None], beside, before),
             self.generator,
         )
         logits = as_logits(wrong, masks.logits.shape[-1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from napari_sam2.errors import ConfigError
@@ -53,18 +53,6 @@ def record_from_mapping(cls: type[T], mapping: object, where: str) -> T:
         return cls(**values)
     except TypeError as error:
         raise ConfigError(f"{where} is not complete: {error}.") from error
-
-
-def mapping_of_record(record: Any) -> dict[str, Any]:
-    """Return the mapping that `record_from_mapping` reads back, ready for YAML."""
-    return {one.name: _plain(getattr(record, one.name)) for one in fields(record)}
-
-
-def _plain(value: Any) -> Any:
-    """Return what YAML writes in place of a value."""
-    if is_dataclass(value):
-        return mapping_of_record(value)
-    return [_plain(one) for one in value] if isinstance(value, tuple) else value
 
 
 def _typed(hint: Any, value: Any, where: str) -> Any:

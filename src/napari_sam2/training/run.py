@@ -151,8 +151,9 @@ def _checkpoint(job: TrainingJob) -> TrainingCheckpoint:
     checkpoint = load_checkpoint(job.out)
     if checkpoint.settings != job.settings:
         raise ConfigError(
-            f"The run in {job.out} was started with other settings or data than those "
-            "given now: give the same, or another folder."
+            f"The run in {job.out} was started with other settings or data, in another "
+            "precision, or by another number of processes: give the same, or another "
+            "folder."
         )
     return checkpoint
 

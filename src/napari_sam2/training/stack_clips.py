@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam2.inference.views import CONTEXT
+from napari_sam2.inference.views import CONTEXT, LEAST_WINDOW
 from napari_sam2.training.sources import DrawnClip, resized, resized_labels
 from napari_sam2.training.synthetic.fields import log_uniform
 
@@ -163,6 +163,7 @@ class StackClips:
         y0, x0, y1, x1 = (int(corner) for corner in stack.objects.boxes[row])
         if knobs.around_share and rng.random() < knobs.around_share:
             extent = CONTEXT * max(y1 - y0, x1 - x0) * log_uniform(rng, knobs.around)
+            extent = max(extent, LEAST_WINDOW * size)
             return (
                 _part(rng, height, extent / height, y0, y1),
                 _part(rng, width, extent / width, x0, x1),

@@ -109,8 +109,9 @@ class TrainingJob:
     @property
     def settings(self) -> str:
         """All that decides how the run goes, as text."""
-        text = repr(replace(self.parameters, workers=0))  # they do not
-        return text if self.shown is None else f"{text} {self.shown!r}"
+        parameters = replace(self.parameters, workers=0)  # they do not
+        parts = (parameters, self.shown, self.precision, self.ranks.count)
+        return " ".join(map(repr, parts))
 
 
 class TrainingStep(nn.Module):
