@@ -9,7 +9,7 @@ from napari_sam2.inference.features import FeatureCache
 from napari_sam2.inference.schedule import PassPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from napari_sam2.inference.tracking import FrameTracker
     from napari_sam2.model.records import ImageFeatures, View
@@ -31,13 +31,17 @@ class StackFeatures(FeatureCache):
             return self._latest[1]
         return self._kept.get(frame, {})
 
-    def _keep(self, frame: int, features: dict[View, ImageFeatures]) -> None:
-        """Keep the features of the frame in work, and of all where there is room."""
-        self._latest = (frame, features)
+    def _keep(
+        self, frame: int, features: dict[View, ImageFeatures], asked: Sequence[View]
+    ) -> None:
+        """Keep what was asked for, and all where there is room."""
         before = self._kept.get(frame, {})
         more = sum(one.nbytes for view, one in features.items() if view not in before)
         if self.nbytes + more <= self.max_bytes:
             self._kept[frame] = features
+        else:
+            features = {view: features[view] for view in asked}
+        self._latest = (frame, features)
 
 
 def track_windows(

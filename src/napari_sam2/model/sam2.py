@@ -31,7 +31,7 @@ ABSENT_LOGIT = -1024.0
 """Mask logit of an object that is not in the frame."""
 
 PROMPTED_LOGIT = 10.0
-"""Magnitude of the logits of what a prompt says: its mask, or that it shows something."""
+"""Magnitude of the logits of what a prompt says, by its mask or by being there."""
 
 
 class Sam2(nn.Module):
