@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -24,6 +23,10 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from napari_sam2.errors import PromptError
+from napari_sam2.whole_file import whole_file
+
+if TYPE_CHECKING:
+    import os
 
 __all__ = [
     "FramePrompt",
@@ -250,13 +253,11 @@ def write_prompt_file(path: str | os.PathLike[str], prompts: PromptFile) -> None
         If it cannot be written.
     """
     file = Path(path)
-    temporary = file.with_name(file.name + ".partial")
     text = prompts.model_dump_json(indent=2, exclude_defaults=True, by_alias=True)
     try:
-        temporary.write_text(text + "\n", encoding="utf-8")
-        os.replace(temporary, file)
+        with whole_file(file) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise PromptError(
             f"The prompt file {file} cannot be written: {error.strerror or error}."
         ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,7 @@ from napari_sam2.cli.options import Debug, Json  # noqa: TC001 - typer reads the
 from napari_sam2.cli.request import TrackRequest
 from napari_sam2.cli.track import run
 from napari_sam2.errors import ImageError
+from napari_sam2.whole_file import whole_file
 
 if TYPE_CHECKING:
     from napari_sam2.training.synthetic import Clip
@@ -64,15 +64,14 @@ def _write_image(path: Path, clip: Clip) -> None:
     """
     import tifffile
 
-    temporary = path.with_name(path.name + ".partial")
-    tifffile.imwrite(
-        temporary,
-        clip.images,
-        ome=True,
-        compression="zlib",
-        metadata={"axes": "ZYX"},
-    )
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        tifffile.imwrite(
+            temporary,
+            clip.images,
+            ome=True,
+            compression="zlib",
+            metadata={"axes": "ZYX"},
+        )
 
 
 def _write_prompts(path: Path, clip: Clip, image: str) -> None:

@@ -8,11 +8,11 @@ line says, and a line that was cut off by a crash counts as none.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Self, TextIO
 
 from napari_sam2.errors import ImageError
+from napari_sam2.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -133,15 +133,13 @@ class TrackRecord:
 
     def __enter__(self) -> Self:
         """Write the record anew, without what a crash cut off, and keep it open."""
-        temporary = self.path.with_name(self.path.name + ".partial")
+        lines = [json.dumps(asdict(self.identity)) + "\n"]
+        lines += [_line(one) for one in self.scores.values()]
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(self.identity)) + "\n")
-                file.writelines(_line(one) for one in self.scores.values())
-            os.replace(temporary, self.path)
+            with whole_file(self.path) as temporary:
+                temporary.write_text("".join(lines), encoding="utf-8")
             self._file = self.path.open("a", encoding="utf-8")
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise self._unwritable(error) from error
         return self
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_sam2.data.axes import check_axes
 from napari_sam2.errors import ImageError
+from napari_sam2.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,12 +111,13 @@ class LabelRecord:
             "axes": self.axes,
             "written": _as_spans(self.written),
         }
-        temporary = path.with_name(path.name + ".partial")
-        with temporary.open("w", encoding="ascii") as file:
+        with (
+            whole_file(path) as temporary,
+            temporary.open("w", encoding="ascii") as file,
+        ):
             json.dump(content, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
 
     @classmethod
     def load(cls, path: Path) -> LabelRecord | None:

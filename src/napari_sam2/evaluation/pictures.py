@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -11,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from napari_sam2.errors import ImageError
-from napari_sam2.evaluation.files import write_whole
 from napari_sam2.evaluation.metrics import outline, window_around
+from napari_sam2.whole_file import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,12 +105,11 @@ def save_worst_cases(
             truth[worst.frame] == case.object_id,
             worst.mask,
         )
-        data = io.BytesIO()
-        Image.fromarray(picture).save(data, format="PNG")
         path = folder / name.replace("/", "_")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            write_whole(path, data.getvalue())
+            with whole_file(path) as temporary:
+                Image.fromarray(picture).save(temporary, format="PNG")
         except OSError as error:
             raise ImageError(
                 f"The picture {path} cannot be written ({error.strerror or error})."

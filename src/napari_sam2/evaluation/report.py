@@ -10,10 +10,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2.errors import ImageError
-from napari_sam2.evaluation.files import write_whole
 from napari_sam2.evaluation.plot import METHOD_NAMES, can_plot, draw_plot
 from napari_sam2.evaluation.protocol import TARGETS
 from napari_sam2.evaluation.summary import distance_rows, score_rows, target_rows
+from napari_sam2.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -138,9 +138,11 @@ class Report:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, text in files.items():
-                write_whole(folder / name, text.encode("utf-8"))
+                with whole_file(folder / name) as temporary:
+                    temporary.write_bytes(text.encode("utf-8"))
             if can_plot():
-                write_whole(folder / "plot.png", draw_plot(self.stacks))
+                with whole_file(folder / "plot.png") as temporary:
+                    temporary.write_bytes(draw_plot(self.stacks))
         except OSError as error:
             raise ImageError(
                 f"The report cannot be written to {folder}"

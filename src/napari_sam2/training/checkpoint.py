@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save
 
 from napari_sam2.errors import CheckpointError
+from napari_sam2.whole_file import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,13 +47,11 @@ class TrainingCheckpoint:
 def save_checkpoint(folder: Path, checkpoint: TrainingCheckpoint) -> None:
     """Write a checkpoint to a temporary name, then give it its own."""
     path = folder / CHECKPOINT
-    partial = path.with_suffix(".pt.partial")
     content = {name: getattr(checkpoint, name) for name in checkpoint.__slots__}
-    with partial.open("wb") as file:
+    with whole_file(path) as temporary, temporary.open("wb") as file:
         torch.save(content, file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def load_checkpoint(folder: Path) -> TrainingCheckpoint:
@@ -98,13 +97,5 @@ def export_weights(path: Path, average: nn.Module, *, half: bool = True) -> None
         name: value.detach().to("cpu", dtype).contiguous()
         for name, value in average.state_dict().items()
     }
-    partial = path.with_suffix(path.suffix + ".partial")
-    partial.write_bytes(save(weights))
-    os.replace(partial, path)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file under a temporary name, then give it its own."""
-    partial = path.with_suffix(path.suffix + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(save(weights))

@@ -19,7 +19,6 @@ from napari_sam2.training.annotated import (
     open_annotated,
     split_stacks,
 )
-from napari_sam2.training.checkpoint import write_text
 from napari_sam2.training.held_out import (
     StackScores,
     read_scores,
@@ -37,6 +36,7 @@ from napari_sam2.training.settings import (
 )
 from napari_sam2.training.sources import ClipSource, MixedClips, SyntheticClips
 from napari_sam2.training.stack_clips import CropParameters, StackClips
+from napari_sam2.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -322,4 +322,6 @@ def _write_config(path: Path, settings: FinetuneSettings) -> None:
     """Write the whole configuration of the network, in need of no other file."""
     tree = composed(_config_path(settings.model), settings.overrides)
     head = "# The network that weights.safetensors beside this file belongs to.\n"
-    write_text(path, head + yaml.safe_dump(tree, sort_keys=False))
+    text = head + yaml.safe_dump(tree, sort_keys=False)
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

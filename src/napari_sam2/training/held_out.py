@@ -14,7 +14,7 @@ from napari_sam2.evaluation import Protocol, evaluate_stack
 from napari_sam2.evaluation.objects import evenly_spread
 from napari_sam2.inference.options import PredictorOptions
 from napari_sam2.inference.predictor import VideoPredictor
-from napari_sam2.training.checkpoint import write_text
+from napari_sam2.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -137,7 +137,8 @@ def write_scores(
         for one in before
     ]
     text = {"measure": "mean IoU", "interactions": INTERACTIONS, "stacks": rows}
-    write_text(path, json.dumps(text, indent=2) + "\n")
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
 
 
 def read_scores(path: Path) -> tuple[StackScores, ...]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+from napari_sam2.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,10 +31,11 @@ class MetricLog:
         self.path = folder / "metrics.csv"
         self.columns = ("step", *columns)
         kept = [row for row in _read_rows(self.path) if row and int(row[0]) < step]
-        partial = self.path.with_suffix(".csv.partial")
-        with partial.open("w", newline="", encoding="utf-8") as file:
+        with (
+            whole_file(self.path) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
             csv.writer(file).writerows([self.columns, *kept])
-        os.replace(partial, self.path)
         self._curves: Any = None
         if find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch.nn.functional as F
 from PIL import Image
 from scipy import ndimage
+
+from napari_sam2.whole_file import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,9 +51,8 @@ def save_picture(path: Path, sample: StepSample, masks: Tensor) -> None:
             ]
         )
     grid = np.concatenate([np.concatenate(row, axis=1) for row in rows], axis=0)
-    partial = path.with_suffix(".png.partial")
-    Image.fromarray(grid).save(partial, format="PNG")
-    os.replace(partial, path)
+    with whole_file(path) as temporary:
+        Image.fromarray(grid).save(temporary, format="PNG")
 
 
 def _outlined(
