@@ -31,5 +31,6 @@ def test_a_file_is_written_whole_or_not_at_all(
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), whole_file(tmp_path / "no" / "a") as temporary:
+    path = tmp_path / "no" / "a"
+    with pytest.raises(FileNotFoundError), whole_file(path) as temporary:
         temporary.write_text("")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from napari_sam2.inference.results import bounding_box
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -70,16 +72,8 @@ def window_around(mask: Mask, *, margin: int = 0) -> tuple[slice, slice]:
 
     It is empty if the mask is.
     """
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return slice(0, 0), slice(0, 0)
-    height, width = mask.shape
-    return (
-        slice(max(0, int(rows[0]) - margin), min(height, int(rows[-1]) + 1 + margin)),
-        slice(
-            max(0, int(columns[0]) - margin), min(width, int(columns[-1]) + 1 + margin)
-        ),
-    )
+    y0, y1, x0, x1 = bounding_box(mask, margin=margin)
+    return slice(y0, y1), slice(x0, x1)
 
 
 def _boundary_f(found: Mask, true: Mask, tolerance: float) -> float:
