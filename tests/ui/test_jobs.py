@@ -173,4 +173,5 @@ def test_a_job_is_told_that_napari_ends(qtbot):
     qtbot.waitUntil(going.is_set, timeout=10_000)
     lane._worker.quit()  # as napari does before it waits for all workers
     qtbot.waitUntil(ended.is_set, timeout=10_000)
+    assert lane._idle.wait(10)  # else the end of Python is waited for
     lane.close()

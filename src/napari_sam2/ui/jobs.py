@@ -232,9 +232,12 @@ class WorkerLane:
         self._idle.clear()
         yield_to_window()
         try:
-            while not self._closed and (task := self._waiting.take()) is not None:
+            while not self._ends() and (task := self._waiting.take()) is not None:
                 self._running = task
-                yield self._attempt(task)
+                answer = self._attempt(task)
+                # A worker that ends leaves this where it yields, so never idle.
+                if not self._ends():
+                    yield answer
         finally:
             self._idle.set()
 
@@ -248,12 +251,17 @@ class WorkerLane:
 
     def _report(self, value: Any) -> bool:
         """Hand a value of the running job to the GUI thread, unless that is over."""
-        job, worker = self._running, self._worker
-        if self._closed or worker is None or worker.abort_requested:
+        job = self._running
+        if self._ends():
             return False
         if isinstance(job, Job) and job.reported is not None:
-            worker.yielded.emit(_call(job.reported, value))
+            self._worker.yielded.emit(_call(job.reported, value))
         return True
+
+    def _ends(self) -> bool:
+        """Return whether nobody listens any more: the lane is closed, or napari is."""
+        worker = self._worker
+        return self._closed or worker is None or worker.abort_requested
 
     def _answer(self, answer: Answer) -> None:
         if not self._closed:
