@@ -212,7 +212,7 @@ def _weights_file(
         return Path(checkpoint).expanduser()
     if registered is None:
         raise CheckpointError(
-            f"No weights are known for {path}: give a weights file too (checkpoint),"
+            f"No weights are known for {path}: give a weights file (checkpoint=),"
             " or None for a network without trained weights."
         )
     return ensure_downloaded(registered, progress)
