@@ -98,7 +98,7 @@ def test_movies_of_stacks_open_whole(tmp_path):
     assert options["axis_labels"] == ("t", "z", "y", "x")
 
 
-def test_the_reader_and_the_manifest_mean_the_same_names(tmp_path):
+def test_the_reader_and_the_manifest_mean_the_same_names():
     manifest = PluginManifest.from_distribution("napari-sam2")
     (reader,) = manifest.contributions.readers
     assert tuple(reader.filename_patterns) == PATTERNS

@@ -111,15 +111,28 @@ def read_labels(
         If it cannot be opened, has colours or several channels, or its first frame
         holds anything but whole numbers from 0.
     """
-    return _label_stack(
-        open_image(path, axes=axes, palette=False), frame_axis, position
-    )
+    return label_stack(open_image(path, axes=axes, palette=False), frame_axis, position)
 
 
-def _label_stack(
-    image: StackImage, frame_axis: str | None, position: Mapping[str, int] | None
+def label_stack(
+    image: StackImage,
+    frame_axis: str | None = None,
+    position: Mapping[str, int] | None = None,
 ) -> LabelStack:
-    """See an open image as a label stack; raises as `read_labels`."""
+    """See an open image as a label stack; its palette, if any, was not applied.
+
+    Parameters
+    ----------
+    image
+        With one channel.
+    frame_axis, position
+        As in `select_frames`.
+
+    Raises
+    ------
+    ImageError
+        As in `read_labels`.
+    """
     if "S" in image.axes or image.length("C") > 1:
         raise ImageError(
             f"{image.name} has colours or channels ({image.sizes}), so it is no label"
@@ -161,7 +174,7 @@ def read_labels_of(frames: StackFrames, path: str | os.PathLike[str]) -> LabelSt
         for letter, index in frames.position.items()
         if along and labels.length(letter) > 1
     }
-    return _label_stack(labels, axis if along else None, position)
+    return label_stack(labels, axis if along else None, position)
 
 
 def object_ids(labels: FrameSource | LazyArray) -> list[int]:

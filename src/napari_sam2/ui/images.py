@@ -242,13 +242,14 @@ class Images:
         self._end(work)
         self.left.emit(work)
         layer, choice = work.frames.layer, work.frames.choice
-        try:
-            self.open(layer, choice if layer.ndim == len(choice.axes) else None)
-        except ImageError:  # the new image ends before the position that was chosen
+        choices = (choice, None) if layer.ndim == len(choice.axes) else (None,)
+        for axes in choices:
             try:
-                self.open(layer, None)
-            except ImageError as error:
-                self.refused.emit(str(error))
+                self.open(layer, axes)
+                return
+            except ImageError as error:  # such as beyond the position that was chosen
+                reason = str(error)
+        self.refused.emit(reason)
 
     @staticmethod
     def _end(work: Workspace) -> bool:

@@ -76,18 +76,15 @@ def _zarr_is_ours(folder: Path) -> bool:
 
 def _layer(path: Path) -> LayerDataTuple:
     from napari_sam2.data.image import open_image
-    from napari_sam2.data.labels import read_labels
+    from napari_sam2.data.label_reader import label_stack
     from napari_sam2.ui.labels_layer import empty_labels
 
     image = open_image(path, palette=False)
     moving = image.length("T") > 1 and image.length("Z") > 1
     stacks = (
-        [
-            read_labels(path, frame_axis="Z", position={"T": time})
-            for time in range(image.length("T"))
-        ]
+        [label_stack(image, "Z", {"T": time}) for time in range(image.length("T"))]
         if moving
-        else [read_labels(path)]
+        else [label_stack(image)]
     )
     first = stacks[0]
     data = empty_labels((len(stacks), len(first), *first.frame_shape), first.dtype)
