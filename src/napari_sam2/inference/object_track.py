@@ -193,17 +193,6 @@ class ObjectTrack:
         """Return whether `frame` is prompted or approved."""
         return frame in self.prompts or frame in self.approved
 
-    def trust(self, frame: int) -> float:
-        """Return how much the mask of an anchor is trusted, from 0 to 1.
-
-        The user's own and approved ones wholly, others as far as the network does, and
-        not at all where the object is absent.
-        """
-        result = self.results.summary(frame)
-        if not result.present:
-            return 0.0
-        return 1.0 if result.exact is not None else max(0.0, result.predicted_iou)
-
     def is_done(self, frame: int) -> bool:
         """Return whether `frame` has a result that still stands."""
         return frame in self.results and frame not in self.stale

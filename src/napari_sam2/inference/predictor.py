@@ -190,8 +190,7 @@ class VideoPredictor:
             With at least one prompt.
         direction : {"forward", "backward", "both"}
             Both is forward, then backward; a frame between two prompted or approved
-            ones is then tracked from one of them: the nearer, or one whose mask is
-            trusted more (approved, painted, or of higher predicted IoU).
+            ones is then tracked from the nearer.
         frames : tuple of int, optional
             First and last frame, inclusive: all in it is tracked anew. Forward begins
             at the first, backward at the last.

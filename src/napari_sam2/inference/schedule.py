@@ -22,9 +22,8 @@ class PassPlan:
     backward : bool
         Whether the pass goes to lower frames.
     other_way_too : bool
-        A pass in the other direction belongs to the same call, so that each frame
-        between two anchors is tracked from one of them: the nearer, if their masks
-        are equally trusted.
+        A pass in the other direction belongs to the same call, so that frames between
+        two anchors are tracked from the nearer one.
     again : frozenset of int
         Objects of which nothing is missing, and that are tracked again.
     every_frame : bool
@@ -69,11 +68,8 @@ class PassPlan:
             return False
         if end is None or not self.other_way_too:
             return True
-        # A correction where the object is hard to see says less than the mask that
-        # began: by the square its span is shorter, in scenes kept for the choice.
-        pull = track.trust(start) ** 2 * abs(end - frame)
-        other = track.trust(end) ** 2 * abs(frame - start)
-        return pull > other if self.backward else pull >= other
+        near, far = abs(frame - start), abs(end - frame)
+        return near < far if self.backward else near <= far
 
 
 def passes(
