@@ -5,6 +5,7 @@ Sessions, schedules and results are the real ones; only the network is not.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,7 +107,9 @@ class DiscTracker:
         self.session = session
         self._tracked = tracked
 
-    def track(self, tracks: Any, frame: int, *, backward: bool) -> None:
+    def track(self, tracks: Any, frame: int, *, backward: bool, merging: bool) -> None:
+        from napari_sam2.inference.merging import write_tracked
+
         for track in tracks:
             below, above = track.neighbours(frame)
             start = above if backward else below
@@ -116,7 +119,8 @@ class DiscTracker:
                 start = min(track.prompts)
             x, y, radius = _disc(track.prompts[start])
             result = _result(self.session, x + frame - start, y, radius)
-            track.write(frame, result)
+            result = replace(result, backward=backward)
+            write_tracked(track, frame, result, merging=merging)
             self._tracked.append((track.object_id, frame))
 
 

@@ -69,7 +69,7 @@ def track_windows(
     first = min(window[0] for window in windows.values())
     last = max(window[1] for window in windows.values())
     for backward in (False, True):
-        plan = PassPlan(backward, other_way_too=True)
+        plan = PassPlan(backward, second=backward)
         frames = range(first, last + 1)
         for frame in reversed(frames) if backward else frames:
             due = [
@@ -79,5 +79,5 @@ def track_windows(
                 and plan.tracks(track, frame)
             ]
             if due:
-                tracker.track(due, frame, backward=backward)
+                tracker.track(due, frame, backward=backward, merging=plan.merging)
                 yield len(due)

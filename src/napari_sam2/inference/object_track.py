@@ -197,6 +197,13 @@ class ObjectTrack:
         """Return whether `frame` has a result that still stands."""
         return frame in self.results and frame not in self.stale
 
+    def lacks_side(self, frame: int, *, backward: bool) -> bool:
+        """Return whether a pass is to come that meets the one that tracked `frame`."""
+        if not self.is_done(frame):
+            return False
+        found = self.results.summary(frame)
+        return found.one_sided and found.backward != backward
+
     def result(self, frame: int) -> FrameResult | None:
         """Return the newest result of `frame`."""
         if frame in self.pending:

@@ -189,8 +189,9 @@ class VideoPredictor:
         session : Session
             With at least one prompt.
         direction : {"forward", "backward", "both"}
-            Both is forward, then backward; a frame between two prompted or approved
-            ones is then tracked from the nearer.
+            Both is forward, then backward. A frame between two prompted or approved
+            ones is due from either: what the second pass finds is merged with what the
+            first did, each weighted by its predicted IoU and how far it has come.
         frames : tuple of int, optional
             First and last frame, inclusive: all in it is tracked anew. Forward begins
             at the first, backward at the last.

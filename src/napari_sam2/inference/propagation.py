@@ -36,7 +36,7 @@ def propagate_spans(
             wanted = _present(session, object_ids)
             due = [track for track in wanted if plan.tracks(track, frame)]
             if due:
-                tracker.track(due, frame, backward=plan.backward)
+                tracker.track(due, frame, backward=plan.backward, merging=plan.merging)
             elif not any(
                 plan.shows(track, frame)
                 or (track.object_id in before and frame in track.prompts)
@@ -93,7 +93,7 @@ def propagate_published(
                 and frame not in track.bank.conditioning
                 and frame not in track.approved
             ]
-            tracker.track(due, frame, backward=backward)
+            tracker.track(due, frame, backward=backward, merging=False)
             for track in wanted:
                 track.visited[frame] = backward
             yield session.masks(

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from napari_sam2.inference.packed_mask import PackedMask
     from napari_sam2.model.records import View
 
-_FAR_BELOW = -10.0  # logit given back where a mask certainly is not
+FAR_BELOW = -10.0
+"""Logit of what certainly is no part of a mask."""
+
 _CUT = -6.0  # logits below are not kept
 _SPOOL_BYTES = 2 * 2**20  # compressed logits in memory before they go to a file
 
@@ -42,6 +44,9 @@ class FrameResult:
         Whether memories of other frames took part.
     backward : bool
         Direction of the pass that tracked the frame; False if none did.
+    one_sided : bool
+        Tracked from one of the prompted or approved frames on both sides, while a pass
+        from the other is to come.
     painted, approved : PackedMask, optional
         The mask at frame size that the user painted, or approved.
     """
@@ -52,6 +57,7 @@ class FrameResult:
     predicted_iou: float
     remembering: bool = False
     backward: bool = False
+    one_sided: bool = False
     painted: PackedMask | None = None
     approved: PackedMask | None = None
 
@@ -198,7 +204,7 @@ def _compress(result: FrameResult, spool: Spool) -> _Stored:
 def _expand(stored: _Stored, spool: Spool) -> FrameResult:
     data = zlib.decompress(spool.read(stored.start, stored.length))
     y0, y1, x0, x1 = stored.box
-    far = _FAR_BELOW if stored.rest.present else ABSENT_LOGIT
+    far = FAR_BELOW if stored.rest.present else ABSENT_LOGIT
     logits = np.full(stored.shape, far, np.float32)
     crop = np.frombuffer(data, np.float32)
     logits[y0:y1, x0:x1] = crop.reshape(y1 - y0, x1 - x0)

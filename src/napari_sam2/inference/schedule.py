@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -21,9 +21,8 @@ class PassPlan:
     ----------
     backward : bool
         Whether the pass goes to lower frames.
-    other_way_too : bool
-        A pass in the other direction belongs to the same call, so that frames between
-        two anchors are tracked from the nearer one.
+    second : bool
+        A pass the other way, of the same call, has been there before.
     again : frozenset of int
         Objects of which nothing is missing, and that are tracked again.
     every_frame : bool
@@ -31,7 +30,7 @@ class PassPlan:
     """
 
     backward: bool
-    other_way_too: bool = False
+    second: bool = False
     again: frozenset[int] = frozenset()
     every_frame: bool = False
 
@@ -39,14 +38,25 @@ class PassPlan:
         """Return whether the pass tracks an object on a frame.
 
         It does where the object has something to start from, the frame is neither
-        prompted nor approved, and its result is missing, stale, or asked for anew.
+        prompted nor approved, and its result is missing, stale, tracked from the other
+        side alone, or asked for anew.
         """
         if not track.prompts or track.is_anchor(frame):
             return False
-        anew = self.every_frame or track.object_id in self.again
-        if track.is_done(frame) and not anew:
+        below, above = track.neighbours(frame)
+        if (above if self.backward else below) is None:
             return False
-        return self._reaches(track, frame)
+        anew = self.every_frame or track.object_id in self.again
+        return (
+            anew
+            or not track.is_done(frame)
+            or track.lacks_side(frame, backward=self.backward)
+        )
+
+    @property
+    def merging(self) -> bool:
+        """Whether what passes from the other side found still counts."""
+        return self.second or not (self.every_frame or self.again)
 
     def shows(self, track: ObjectTrack, frame: int) -> bool:
         """Return whether a frame is shown though nothing is tracked there.
@@ -60,16 +70,6 @@ class PassPlan:
             return False
         beside = (frame - 1, frame + 1)
         return any(f >= 0 and self.tracks(track, f) for f in beside)
-
-    def _reaches(self, track: ObjectTrack, frame: int) -> bool:
-        below, above = track.neighbours(frame)
-        start, end = (above, below) if self.backward else (below, above)
-        if start is None:
-            return False
-        if end is None or not self.other_way_too:
-            return True
-        near, far = abs(frame - start), abs(end - frame)
-        return near < far if self.backward else near <= far
 
 
 def passes(
@@ -86,7 +86,7 @@ def passes(
     """
     both = direction == "both"
     ways = [False, True] if both else [direction == "backward"]
-    plans = [PassPlan(way, both, every_frame=every_frame) for way in ways]
+    plans = [PassPlan(way, both and way, every_frame=every_frame) for way in ways]
     tracks = list(tracks)
     first, last = frames
     if every_frame or any(
@@ -97,7 +97,7 @@ def passes(
     ):
         return plans
     again = frozenset(track.object_id for track in tracks)
-    return [PassPlan(plan.backward, both, again) for plan in plans]
+    return [replace(plan, again=again) for plan in plans]
 
 
 def count_due(

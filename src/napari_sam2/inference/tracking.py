@@ -21,13 +21,14 @@ from napari_sam2.inference.memory_encoding import (
     chunks,
     one_of,
 )
+from napari_sam2.inference.merging import write_tracked
 from napari_sam2.inference.results import FrameResult
 from napari_sam2.inference.views import result_box
 from napari_sam2.model.records import ImageFeatures
 from napari_sam2.model.sam2 import ABSENT_LOGIT, PROMPTED_LOGIT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from napari_sam2.inference.object_track import ObjectTrack
     from napari_sam2.inference.options import PredictorOptions
     from napari_sam2.inference.session import Session
-    from napari_sam2.model.records import FrameMemory, ObjectMasks, View
+    from napari_sam2.model.records import ObjectMasks, View
     from napari_sam2.model.sam2 import Sam2
 
 
@@ -100,19 +101,25 @@ class FrameTracker:
 
     @torch.no_grad()
     def track(
-        self, tracks: Sequence[ObjectTrack], frame: int, *, backward: bool
+        self,
+        tracks: Sequence[ObjectTrack],
+        frame: int,
+        *,
+        backward: bool,
+        merging: bool,
     ) -> None:
         """Find objects on a frame by memory, and remember them.
 
         Objects that attend to as many memories and pointers as each other run as one
-        batch.
+        batch. If `merging`, what a pass from the other side found is merged with it.
         """
         going = []
         for track in tracks:
             track.bank.begin(backward=backward)
             view = self.view(track, frame, backward=backward)
             if self._has_ended(track, frame, backward=backward):
-                track.write(frame, self._absent(view, backward=backward))
+                absent = self._absent(view, backward=backward)
+                write_tracked(track, frame, absent, merging=merging)
             else:
                 going.append(Seeing(track, view))
         if not going:
@@ -136,7 +143,10 @@ class FrameTracker:
                         stability=self.options.stability(),
                     )
                     memory = self.model.encode_memory(features, masks)
-                self._keep(batch, frame, masks, memory, backward)
+                found = self._results(batch, masks, backward=backward)
+                for row, (one, result) in enumerate(zip(batch, found, strict=True)):
+                    write_tracked(one.track, frame, result, merging=merging)
+                    one.track.bank.remember(frame, one_of(memory, row))
 
     @torch.no_grad()
     def embedding(
@@ -196,28 +206,21 @@ class FrameTracker:
             / max(1, longest),
         )
 
-    def _keep(
-        self,
-        batch: Sequence[Attending],
-        frame: int,
-        masks: ObjectMasks,
-        memory: FrameMemory,
-        backward: bool,
-    ) -> None:
-        """Write the results of a batch and remember them."""
+    def _results(
+        self, batch: Sequence[Attending], masks: ObjectMasks, *, backward: bool
+    ) -> Iterator[FrameResult]:
+        """Yield what was found of each object of a batch."""
         logits = masks.logits[:, 0].cpu().numpy()
         scores, ious = masks.object_score.tolist(), masks.iou.tolist()
-        for row, (track, view, _) in enumerate(batch):
-            result = FrameResult(
+        for row, one in enumerate(batch):
+            yield FrameResult(
                 logits=logits[row],
-                view=view,
+                view=one.view,
                 object_score=scores[row],
                 predicted_iou=ious[row],
                 remembering=True,
                 backward=backward,
             )
-            track.write(frame, result)
-            track.bank.remember(frame, one_of(memory, row))
 
     def _has_ended(self, track: ObjectTrack, frame: int, *, backward: bool) -> bool:
         """Return whether an object was absent for long enough to be given up."""
