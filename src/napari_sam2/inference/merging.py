@@ -1,4 +1,4 @@
-"""Two passes that meet: one mask of what was tracked from either side."""
+"""One mask of several: of passes from either side, of windows of one frame."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from napari_sam2.inference.preprocess import moved_logits
 from napari_sam2.inference.results import FAR_BELOW
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from napari_sam2.inference.object_track import ObjectTrack
     from napari_sam2.inference.results import FrameResult
     from napari_sam2.model.records import View
 
-_LEAST_TRUST = 0.01  # in a mask, so that two of no worth are still told apart
+_LEAST_IOU = 0.01  # predicted, so that masks of no worth are still averaged
+_ALIKE = 0.6  # IoU of two masks of the same object
 
 
 def write_tracked(
@@ -57,29 +60,60 @@ def merged(
     distance, other_distance : int
         Frames from where each pass began, at least 1.
     """
-    weight = max(_LEAST_TRUST, result.predicted_iou) ** 2 / distance
-    other_weight = max(_LEAST_TRUST, other.predicted_iou) ** 2 / other_distance
-    share = weight / (weight + other_weight)
+    weight = _trust(result) / distance
+    other_weight = _trust(other) / other_distance
     if result.present != other.present:
-        return replace(result if share >= 0.5 else other, one_sided=False)
+        right = result if weight >= other_weight else other
+        return replace(right, one_sided=False)
+    mean = _averaged([(result, weight), (other, other_weight)])
+    return replace(mean, one_sided=False)
 
-    def mean(value: float, other_value: float) -> float:
-        return share * value + (1 - share) * other_value
 
-    logits = share * _bounded(result.logits)
-    logits += (1 - share) * _bounded(_seen_in(result.view, other))
-    return replace(
-        result,
-        logits=logits,
-        object_score=mean(result.object_score, other.object_score),
-        predicted_iou=mean(result.predicted_iou, other.predicted_iou),
-        one_sided=False,
+def agreed(result: FrameResult, others: Sequence[FrameResult]) -> FrameResult:
+    """Average what was found in one window with what others show alike.
+
+    Each counts by the square of its predicted IoU, and wider windows by as much less
+    as they are wider. Masks of something else, to judge by their IoU, do not count.
+
+    Parameters
+    ----------
+    result : FrameResult
+        What stands, with an object in it.
+    others : sequence of FrameResult
+        What other windows of the same frame gave; without any, `result` is returned.
+    """
+    mask = result.logits > 0
+    found = [(result, _trust(result))]
+    for other in others:
+        seen = _seen_in(result.view, other) > 0
+        alike = np.count_nonzero(mask & seen) >= _ALIKE * np.count_nonzero(mask | seen)
+        if other.present and alike:
+            wider = max(1.0, other.view.height / result.view.height)
+            found.append((other, _trust(other) / wider))
+    return _averaged(found) if len(found) > 1 else result
+
+
+def _trust(result: FrameResult) -> float:
+    """Return how much a mask counts."""
+    return max(_LEAST_IOU, result.predicted_iou) ** 2
+
+
+def _averaged(found: Sequence[tuple[FrameResult, float]]) -> FrameResult:
+    """Return the weighted mean of results, in the view of the first."""
+    first = found[0][0]
+    total = sum(weight for _, weight in found)
+    shares = [(one, weight / total) for one, weight in found]
+    # Bounded, so that none outweighs all that the others say.
+    logits = sum(
+        share * np.clip(_seen_in(first.view, one), FAR_BELOW, -FAR_BELOW)
+        for one, share in shares
     )
-
-
-def _bounded(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return logits of which none outweighs all that the other pass says."""
-    return np.clip(logits, FAR_BELOW, -FAR_BELOW)
+    return replace(
+        first,
+        logits=np.asarray(logits, np.float32),
+        object_score=sum(share * one.object_score for one, share in shares),
+        predicted_iou=sum(share * one.predicted_iou for one, share in shares),
+    )
 
 
 def _seen_in(view: View, result: FrameResult) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from napari_sam2.inference.image import LOGIT_LIMIT
+from napari_sam2.inference.merging import agreed
 from napari_sam2.inference.object_track import ObjectTrack, Prompted
 from napari_sam2.inference.preprocess import moved_logits, prompt_tensors
 from napari_sam2.inference.results import FrameResult
@@ -71,10 +72,8 @@ def predict_prompt(
     views = session.views.for_prompt(prompt, known)
     session.features.get(frame, views, tracker.encode)  # as one batch
     # Where it is not known how large the object is, the network says what it trusts.
-    result, pointer = max(
-        (look.at(view) for view in views),
-        key=lambda found: (found[0].present, found[0].predicted_iou),
-    )
+    found = [look.at(view) for view in views]
+    result, pointer = max(found, key=lambda one: (one[0].present, one[0].predicted_iou))
     for _ in range(_MOST_CLOSER_LOOKS):
         better = session.views.kept(result.view, result_box(result), prompted=True)
         if better == result.view or not session.views.shows(better, prompt):
@@ -82,7 +81,10 @@ def predict_prompt(
         closer = look.at(better)
         if result.present and not closer[0].present:
             break
+        found.append(closer)
         result, pointer = closer
+    if result.present and not prompt.is_mask:
+        result = agreed(result, [one for one, _ in found if one is not result])
     if options.obey_clicks and prompt.shows_object and not result.present:
         result, pointer = replace(look, there=True).at(result.view)
     conditions = options.corrections_condition or not tracked
