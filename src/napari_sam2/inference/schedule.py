@@ -43,15 +43,12 @@ class PassPlan:
         """
         if not track.prompts or track.is_anchor(frame):
             return False
-        below, above = track.neighbours(frame)
-        if (above if self.backward else below) is None:
-            return False
         anew = self.every_frame or track.object_id in self.again
-        return (
-            anew
-            or not track.is_done(frame)
-            or track.lacks_side(frame, backward=self.backward)
-        )
+        lacking = track.lacks_side(frame, backward=self.backward)
+        if track.is_done(frame) and not lacking and not anew:
+            return False
+        below, above = track.neighbours(frame)
+        return (above if self.backward else below) is not None
 
     @property
     def merging(self) -> bool:
