@@ -161,6 +161,35 @@ def test_a_stopped_run_can_be_looked_at_and_gone_on_with(
     assert told["written"] == [*range(told["frames"])]
 
 
+@pytest.mark.parametrize("after", [30, 75])
+def test_between_two_prompts_a_stopped_run_is_still_tracked_from_both(
+    after: int,
+    stack: Path,
+    network: tuple[object, ...],
+    tmp_path: Path,
+    capsys: Capture,
+) -> None:
+    prompts = [
+        {"frame": 0, "box": [6, 6, 18, 18]},
+        {"frame": FRAMES - 1, "box": [18, 22, 30, 34]},
+    ]
+    file = write_prompts(tmp_path / "p.json", {"id": 1, "prompts": prompts})
+    words = ["track", stack, "--prompts", file, "--json", *network]
+    whole, stopped = tmp_path / "whole.tif", tmp_path / "stopped.tif"
+    assert run(capsys, *words, "--out", whole).code == 0
+    record = tmp_path / "stopped.tif.track.jsonl"
+    with signalled(record, after, signal.SIGINT):
+        assert run(capsys, *words, "--out", stopped).code == 130
+    lines = [json.loads(line) for line in record.read_text().splitlines()[1:]]
+    met = {line["frame"] for line in lines if line["backward"]}
+    ran = run(capsys, *words, "--out", stopped, "--resume")
+    assert ran.code == 0
+    # What was tracked from one prompt alone is tracked from both.
+    assert json.loads(ran.out)["computed"] >= FRAMES - len(met)
+    agreeing = (all_labels(stopped) == all_labels(whole)).mean(axis=(1, 2))
+    assert agreeing.min() > 0.98
+
+
 def test_a_killed_run_is_gone_on_with(
     words: list[object], uninterrupted: np.ndarray, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from napari_sam2.cli.summary import TrackSummary
     from napari_sam2.data.labels import LabelWriter
     from napari_sam2.inference.masks import FrameMasks
-    from napari_sam2.inference.schedule import Direction
     from napari_sam2.model.sam2 import Sam2
     from napari_sam2.prompt_source import PlacedPrompt
 
@@ -93,10 +92,10 @@ class _Run:
         writer = self.inputs.open_labels(self.request, resume=self.request.resume)
         with _tidied(self.request.out, writer, record), writer, record:
             self.stop.defer()
-            direction = self._take_up(writer, record)
+            self._take_up(writer, record)
             kept = len(record.scores)
             begun = time.perf_counter()
-            computed = self._propagate(writer, record, direction)
+            computed = self._propagate(writer, record)
             stopped = self.stop.requested
             if not stopped:
                 computed += self._write_prompted(writer, record)
@@ -185,31 +184,37 @@ class _Run:
             )
         return earlier
 
-    def _take_up(self, writer: LabelWriter, record: TrackRecord) -> Direction:
-        """Read back what is done; return the direction that is left to go.
-
-        Once the backward pass has begun, what is left is its own.
-        """
+    def _take_up(self, writer: LabelWriter, record: TrackRecord) -> None:
+        """Read back what is done of each object."""
         done = {f: s for f, s in record.scores.items() if f in writer.written}
         record.scores = done
         if not done:
-            return self.request.direction
+            return
         with Progress("Reading what is done", total=len(done)) as bar:
             for frame, scores in done.items():
-                labels = writer.read(frame)
-                self.session.import_labels(frame, labels, scores.object_ids)
+                whole = [i for i in scores.object_ids if self._is_whole(i, scores)]
+                if whole:
+                    labels = writer.read(frame)
+                    self.session.import_labels(frame, labels, whole)
                 bar.advance()
-        last = next(reversed(done.values()))
-        return "backward" if last.backward else self.request.direction
 
-    def _propagate(
-        self, writer: LabelWriter, record: TrackRecord, direction: Direction
-    ) -> int:
+    def _is_whole(self, object_id: int, scores: FrameScores) -> bool:
+        """Return whether no other pass is to come to an object on a frame.
+
+        Between prompts the backward pass is merged with what the forward one found.
+        """
+        if self.request.direction != "both" or scores.backward:
+            return True
+        prompted = self.session.prompts(object_id)
+        return not min(prompted) < scores.frame < max(prompted)
+
+    def _propagate(self, writer: LabelWriter, record: TrackRecord) -> int:
         """Track and write until the end or a stop; return on how many frames."""
+        direction = self.request.direction
         backward = direction == "backward"
         previous = -1
         computed = set()
-        with Progress("Tracking", total=self._frames_to_track(direction)) as bar:
+        with Progress("Tracking", total=self._frames_to_track()) as bar:
             for masks in self.predictor.propagate(
                 self.session, direction=direction, frames=self.request.frames
             ):
@@ -250,24 +255,19 @@ class _Run:
             scores = scores.keeping(earlier, taken_up)
         record.add(scores)
 
-    def _frames_to_track(self, direction: Direction) -> int:
+    def _frames_to_track(self) -> int:
         """Count the frames of all passes on which an object is tracked."""
+        direction = self.request.direction
         first, last = self.request.frames or (0, self.session.num_frames - 1)
         frames = np.arange(first, last + 1)
-        ways = np.zeros((2, len(frames)), bool)  # forward, backward
+        forward, backward = np.zeros((2, len(frames)), bool)
         for track in self.session.tracks():
-            anchors = np.array(track.anchors())
-            after = np.searchsorted(anchors, frames)
-            padded = np.concatenate([[-np.inf], anchors, [np.inf]])
-            below, above = frames - padded[after], padded[after + 1] - frames
-            free = above > 0
-            if direction == "both":
-                ways[0] |= free & np.isfinite(below) & (below <= above)
-                ways[1] |= free & np.isfinite(above) & (above < below)
-            else:
-                way = int(direction == "backward")
-                ways[way] |= free & np.isfinite(above if way else below)
-        return int(ways.sum())
+            anchors = track.anchors()
+            free = ~np.isin(frames, anchors)
+            forward |= free & (frames > min(anchors))
+            backward |= free & (frames < max(anchors))
+        ways = {"forward": [forward], "backward": [backward]}
+        return int(sum(way.sum() for way in ways.get(direction, [forward, backward])))
 
 
 def _network(request: TrackRequest) -> Sam2:
