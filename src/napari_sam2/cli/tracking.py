@@ -20,6 +20,7 @@ from napari_sam2.devices import telling_full_memory
 from napari_sam2.errors import ImageError, Sam2Error
 from napari_sam2.inference.options import PredictorOptions
 from napari_sam2.inference.predictor import VideoPredictor
+from napari_sam2.inference.schedule import count_due
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -210,13 +211,19 @@ class _Run:
 
     def _propagate(self, writer: LabelWriter, record: TrackRecord) -> int:
         """Track and write until the end or a stop; return on how many frames."""
-        direction = self.request.direction
+        direction, frames = self.request.direction, self.request.frames
+        total = count_due(
+            self.session.tracks(),
+            direction,
+            frames or (0, self.session.num_frames - 1),
+            every_frame=frames is not None,
+        )
         backward = direction == "backward"
         previous = -1
         computed = set()
-        with Progress("Tracking", total=self._frames_to_track()) as bar:
+        with Progress("Tracking", total=total) as bar:
             for masks in self.predictor.propagate(
-                self.session, direction=direction, frames=self.request.frames
+                self.session, direction=direction, frames=frames
             ):
                 # The backward pass follows the forward one, which only rises.
                 backward = backward or masks.frame <= previous
@@ -254,20 +261,6 @@ class _Run:
             taken_up = [t.object_id for t in tracks if masks.frame in t.approved]
             scores = scores.keeping(earlier, taken_up)
         record.add(scores)
-
-    def _frames_to_track(self) -> int:
-        """Count the frames of all passes on which an object is tracked."""
-        direction = self.request.direction
-        first, last = self.request.frames or (0, self.session.num_frames - 1)
-        frames = np.arange(first, last + 1)
-        forward, backward = np.zeros((2, len(frames)), bool)
-        for track in self.session.tracks():
-            anchors = track.anchors()
-            free = ~np.isin(frames, anchors)
-            forward |= free & (frames > min(anchors))
-            backward |= free & (frames < max(anchors))
-        ways = {"forward": [forward], "backward": [backward]}
-        return int(sum(way.sum() for way in ways.get(direction, [forward, backward])))
 
 
 def _network(request: TrackRequest) -> Sam2:

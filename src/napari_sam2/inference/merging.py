@@ -14,8 +14,6 @@ from napari_sam2.inference.results import FAR_BELOW
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from napari_sam2.inference.object_track import ObjectTrack
     from napari_sam2.inference.results import FrameResult
     from napari_sam2.model.records import View
@@ -65,7 +63,8 @@ def merged(
     if result.present != other.present:
         right = result if weight >= other_weight else other
         return replace(right, one_sided=False)
-    mean = _averaged([(result, weight), (other, other_weight)])
+    seen = _seen_in(result.view, other)
+    mean = _averaged([(result, weight), (seen, other_weight)])
     return replace(mean, one_sided=False)
 
 
@@ -85,11 +84,13 @@ def agreed(result: FrameResult, others: Sequence[FrameResult]) -> FrameResult:
     mask = result.logits > 0
     found = [(result, _trust(result))]
     for other in others:
-        seen = _seen_in(result.view, other) > 0
-        alike = np.count_nonzero(mask & seen) >= _ALIKE * np.count_nonzero(mask | seen)
-        if other.present and alike:
+        if not other.present:
+            continue
+        seen = _seen_in(result.view, other)
+        its = seen.logits > 0
+        if np.count_nonzero(mask & its) >= _ALIKE * np.count_nonzero(mask | its):
             wider = max(1.0, other.view.height / result.view.height)
-            found.append((other, _trust(other) / wider))
+            found.append((seen, _trust(other) / wider))
     return _averaged(found) if len(found) > 1 else result
 
 
@@ -99,14 +100,13 @@ def _trust(result: FrameResult) -> float:
 
 
 def _averaged(found: Sequence[tuple[FrameResult, float]]) -> FrameResult:
-    """Return the weighted mean of results, in the view of the first."""
+    """Return the weighted mean of results in one view; the rest is of the first."""
     first = found[0][0]
     total = sum(weight for _, weight in found)
     shares = [(one, weight / total) for one, weight in found]
     # Bounded, so that none outweighs all that the others say.
     logits = sum(
-        share * np.clip(_seen_in(first.view, one), FAR_BELOW, -FAR_BELOW)
-        for one, share in shares
+        share * np.clip(one.logits, FAR_BELOW, -FAR_BELOW) for one, share in shares
     )
     return replace(
         first,
@@ -116,13 +116,11 @@ def _averaged(found: Sequence[tuple[FrameResult, float]]) -> FrameResult:
     )
 
 
-def _seen_in(view: View, result: FrameResult) -> NDArray[np.float32]:
-    """Return the logits of a result in another view."""
+def _seen_in(view: View, result: FrameResult) -> FrameResult:
+    """Return a result in another view."""
     if result.view == view:
-        return result.logits
+        return result
     size = result.logits.shape[-1]
     logits = torch.from_numpy(result.logits)[None, None]
-    moved: NDArray[np.float32] = moved_logits(
-        logits, result.view, view, size, FAR_BELOW
-    )[0, 0].numpy()
-    return moved
+    moved = moved_logits(logits, result.view, view, size, FAR_BELOW)
+    return replace(result, view=view, logits=moved[0, 0].numpy())

@@ -44,8 +44,8 @@ class PassPlan:
         if not track.prompts or track.is_anchor(frame):
             return False
         anew = self.every_frame or track.object_id in self.again
-        lacking = track.lacks_side(frame, backward=self.backward)
-        if track.is_done(frame) and not lacking and not anew:
+        done = track.is_done(frame) and not anew
+        if done and not track.lacks_side(frame, backward=self.backward):
             return False
         below, above = track.neighbours(frame)
         return (above if self.backward else below) is not None
