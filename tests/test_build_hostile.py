@@ -379,6 +379,7 @@ def test_weights_given_as_configuration(tmp_path: Path) -> None:
         ("model.fill_hole_area", "big", "model.fill_hole_area"),
         ("model.view", 3, "model.view"),
         ("model.view", "window", "'frame' or 'object'"),
+        ("model.mask_choice", "best", "'predicted_iou' or 'expected_iou'"),
         ("model.neighbours", "few", "model.neighbours"),
         ("model.neighbours", -1, "needed are 0 to 16 frames"),
         ("model.neighbours", 3, "in_chans is 3, needed are 7: model.neighbours is 3"),

@@ -85,10 +85,15 @@ _PREDICTOR_KEYS: dict[str, type] = {
     "clear_non_cond_mem_for_multi_obj": bool,
     "add_all_frames_to_correct_as_cond": bool,
     "view": str,
+    "mask_choice": str,
     "neighbours": int,
 }
 
-_VIEWS = ("frame", "object")
+# Whose values are some words.
+_CHOICES = {
+    "view": ("frame", "object"),
+    "mask_choice": ("predicted_iou", "expected_iou"),
+}
 _MOST_NEIGHBOURS = 16  # frames are read, and kept, as many before as after
 
 _MOST_PARAMETERS = 2_000_000_000  # nine times the largest official network
@@ -240,11 +245,13 @@ def _read_config(
                 f"model.{key}: {value!r} given, needed is "
                 f"{_PREDICTOR_KEYS[key].__name__}."
             )
-    view = options.get("view", "frame")
+    for key, allowed in _CHOICES.items():
+        if key in options and options[key] not in allowed:
+            needed = " or ".join(map(repr, allowed))
+            raise ConfigError(
+                f"model.{key}: {options[key]!r} given, needed is {needed}."
+            )
     neighbours = cast("int", options.get("neighbours", 0))
-    if view not in _VIEWS:
-        needed = " or ".join(map(repr, _VIEWS))
-        raise ConfigError(f"model.view: {view!r} given, needed is {needed}.")
     if not 0 <= neighbours <= _MOST_NEIGHBOURS:
         raise ConfigError(
             f"model.neighbours: {neighbours} given, needed are 0 to "

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_sam2.inference.merging import agreed, merged
+from napari_sam2.inference.merging import merged
 from napari_sam2.inference.results import FrameResult
 from napari_sam2.model.records import View
 
@@ -82,40 +82,3 @@ def test_masks_seen_in_different_windows_are_merged_in_the_first() -> None:
     assert found.view == view
     np.testing.assert_allclose(found.logits[1:-1, 1:-1], 3.5)
     assert (found.logits[0] < 3.5).all()
-
-
-def disc(radius: float, view: View, **found: Any) -> FrameResult:
-    """A disc of so many frame pixels in the middle of a frame of 64 x 64."""
-    middles = (np.arange(16) + 0.5) / 16
-    ys, xs = view.y0 + middles * view.height, view.x0 + middles * view.width
-    distances = np.hypot(ys[:, None] - 32, xs[None] - 32)
-    logits = (radius - distances).astype(np.float32)
-    return FrameResult(
-        logits, view, **({"object_score": 5.0, "predicted_iou": 0.5} | found)
-    )
-
-
-CLOSE = View(16, 16, 32, 32, 32)
-
-
-def test_windows_that_show_the_same_are_averaged_the_wider_counting_less() -> None:
-    result = agreed(disc(10.0, CLOSE), [disc(13.0, WHOLE)])
-    assert result.view == CLOSE
-    # Weights 1 and 1/2; the wide window is coarse, and logits are bounded.
-    expected = disc(11.0, CLOSE).logits
-    assert np.abs(result.logits - expected)[np.abs(expected) < 8].max() < 0.5
-    assert result.predicted_iou == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [disc(25.0, WHOLE), disc(4.0, WHOLE), disc(10.0, WHOLE, object_score=-1.0)],
-    ids=["larger", "smaller", "absent"],
-)
-def test_windows_that_show_something_else_do_not_count(other: FrameResult) -> None:
-    result = disc(10.0, CLOSE, predicted_iou=0.3)
-    assert agreed(result, [other]) is result
-
-
-def test_one_window_stands_alone() -> None:
-    assert agreed(HERE, []) is HERE

@@ -11,6 +11,7 @@ from napari_sam2 import PredictorOptions
 REFUSED = [
     ("overlap", "first"),
     ("keep_memories", "some"),
+    ("mask_choice", "best"),
     ("max_conditioning_frames", 0),
     ("stop_after_absent", 0),
     ("fill_holes", -1),
@@ -45,6 +46,7 @@ def test_dynamic_multimask_can_be_off() -> None:
     [
         ({}, {}),
         ({"view": "object"}, {"view": "auto"}),
+        ({"mask_choice": "expected_iou"}, {"mask_choice": "auto"}),
         ({"neighbours": 3}, {}),
         ({"fill_hole_area": 8}, {"fill_holes": 8}),
         ({"non_overlap_masks": True}, {"overlap": "highest_logit"}),

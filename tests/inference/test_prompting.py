@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -70,9 +70,14 @@ def test_different_prompts_give_different_masks(predictor: VideoPredictor) -> No
             assert np.abs(one - other).max() > 0.01
 
 
+@pytest.mark.parametrize("choice", ["predicted_iou", "expected_iou"])
+@pytest.mark.parametrize("view", ["frame", "object"])
 @pytest.mark.parametrize("obey", [True, False])
-def test_a_click_counts_in_any_case(micro: Sam2, obey: bool) -> None:
-    predictor = VideoPredictor(micro, PredictorOptions(obey_clicks=obey))
+def test_a_click_counts_in_any_case(
+    micro: Sam2, obey: bool, view: Any, choice: Any
+) -> None:
+    options = PredictorOptions(obey_clicks=obey, view=view, mask_choice=choice)
+    predictor = VideoPredictor(micro, options)
     rows, columns = np.mgrid[16:128:16, 16:128:16].reshape(2, -1)
     heeded = []
     for sign in (1, 0):

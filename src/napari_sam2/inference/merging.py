@@ -1,4 +1,4 @@
-"""One mask of several: of passes from either side, of windows of one frame."""
+"""One mask of two: of passes from either side."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from napari_sam2.inference.preprocess import moved_logits
 from napari_sam2.inference.results import FAR_BELOW
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari_sam2.inference.object_track import ObjectTrack
     from napari_sam2.inference.results import FrameResult
     from napari_sam2.model.records import View
 
 _LEAST_IOU = 0.01  # predicted, so that masks of no worth are still averaged
-_ALIKE = 0.6  # IoU of two masks of the same object
 
 
 def write_tracked(
@@ -63,35 +60,21 @@ def merged(
     if result.present != other.present:
         right = result if weight >= other_weight else other
         return replace(right, one_sided=False)
-    seen = _seen_in(result.view, other)
-    mean = _averaged([(result, weight), (seen, other_weight)])
-    return replace(mean, one_sided=False)
+    share = weight / (weight + other_weight)
+    seen = seen_in(result.view, other)
 
+    def mean(a: float, b: float) -> float:
+        return share * a + (1 - share) * b
 
-def agreed(result: FrameResult, others: Sequence[FrameResult]) -> FrameResult:
-    """Average what was found in one window with what others show alike.
-
-    Each counts by the square of its predicted IoU, and wider windows by as much less
-    as they are wider. Masks of something else, to judge by their IoU, do not count.
-
-    Parameters
-    ----------
-    result : FrameResult
-        What stands, with an object in it.
-    others : sequence of FrameResult
-        What other windows of the same frame gave; without any, `result` is returned.
-    """
-    mask = result.logits > 0
-    found = [(result, _trust(result))]
-    for other in others:
-        if not other.present:
-            continue
-        seen = _seen_in(result.view, other)
-        its = seen.logits > 0
-        if np.count_nonzero(mask & its) >= _ALIKE * np.count_nonzero(mask | its):
-            wider = max(1.0, other.view.height / result.view.height)
-            found.append((seen, _trust(other) / wider))
-    return _averaged(found) if len(found) > 1 else result
+    # Bounded, so that neither outweighs all that the other says.
+    own, its = (one.logits.clip(FAR_BELOW, -FAR_BELOW) for one in (result, seen))
+    return replace(
+        result,
+        logits=np.asarray(share * own + (1 - share) * its, np.float32),
+        object_score=mean(result.object_score, other.object_score),
+        predicted_iou=mean(result.predicted_iou, other.predicted_iou),
+        one_sided=False,
+    )
 
 
 def _trust(result: FrameResult) -> float:
@@ -99,24 +82,7 @@ def _trust(result: FrameResult) -> float:
     return max(_LEAST_IOU, result.predicted_iou) ** 2
 
 
-def _averaged(found: Sequence[tuple[FrameResult, float]]) -> FrameResult:
-    """Return the weighted mean of results in one view; the rest is of the first."""
-    first = found[0][0]
-    total = sum(weight for _, weight in found)
-    shares = [(one, weight / total) for one, weight in found]
-    # Bounded, so that none outweighs all that the others say.
-    logits = sum(
-        share * np.clip(one.logits, FAR_BELOW, -FAR_BELOW) for one, share in shares
-    )
-    return replace(
-        first,
-        logits=np.asarray(logits, np.float32),
-        object_score=sum(share * one.object_score for one, share in shares),
-        predicted_iou=sum(share * one.predicted_iou for one, share in shares),
-    )
-
-
-def _seen_in(view: View, result: FrameResult) -> FrameResult:
+def seen_in(view: View, result: FrameResult) -> FrameResult:
     """Return a result in another view."""
     if result.view == view:
         return result

@@ -15,6 +15,7 @@ _log = logging.getLogger(__name__)
 
 Overlap = Literal["highest_logit", "keep"]
 ViewChoice = Literal["auto", "frame", "object"]
+MaskChoice = Literal["auto", "predicted_iou", "expected_iou"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,11 @@ class PredictorOptions:
         that small objects of large frames are seen closer; "auto": as the
         configuration says, which is whole frames unless it names another. A window
         costs an encoding for each object. With `published_schedule`: whole frames.
+    mask_choice : {"auto", "predicted_iou", "expected_iou"}
+        Which mask of several, of the decoder and of windows of one frame, counts: the
+        one of highest predicted IoU, as published, or the one that is expected to
+        overlap most with whichever of them is right (`inference.expectation`); "auto":
+        as the configuration says, which is as published unless it names another.
     published_schedule : bool
         Track every object on every frame of a call, from the earliest conditioning
         frame, as published; False: only what is missing or stale, each object from
@@ -84,12 +90,14 @@ class PredictorOptions:
     keep_memories: Literal["bounded", "all"] = "bounded"
     feature_cache: int = 256 * 2**20
     view: ViewChoice = "auto"
+    mask_choice: MaskChoice = "auto"
     published_schedule: bool = False
 
     def __post_init__(self) -> None:
         _choice("overlap", self.overlap, ("highest_logit", "keep"))
         _choice("keep_memories", self.keep_memories, ("bounded", "all"))
         _choice("view", self.view, get_args(ViewChoice))
+        _choice("mask_choice", self.mask_choice, get_args(MaskChoice))
         for name in ("max_conditioning_frames", "stop_after_absent"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -109,6 +117,7 @@ class PredictorOptions:
             overlap="keep",
             keep_memories="all",
             view="frame",
+            mask_choice="predicted_iou",
             published_schedule=True,
         )
 
@@ -120,7 +129,7 @@ class PredictorOptions:
         """
         options = cls()
         for key, value in keys.items():
-            if key in ("view", "neighbours"):
+            if key in ("view", "mask_choice", "neighbours"):
                 continue  # what "auto" stands for; what the network was trained on
             if key == "fill_hole_area" and isinstance(value, int):
                 options = replace(options, fill_holes=value)

@@ -272,7 +272,8 @@ class VideoPredictor:
             shown = [frames[n] for n in self._shown(frame, session.num_frames)]
             return self._encode(shown, session.contrast, views, session.frame_shape)
 
-        return FrameTracker(self.model, self.options, session, encode)
+        expecting = self._settled("mask_choice") == "expected_iou"
+        return FrameTracker(self.model, self.options, session, encode, expecting)
 
     def _shown(self, frame: int, num_frames: int) -> list[int]:
         """Return which frames the network sees at once; the ends beside themselves."""
@@ -303,13 +304,18 @@ class VideoPredictor:
         return encoded
 
     def _view_rules(self, frame_shape: tuple[int, int]) -> ViewRules:
-        view: object = self.options.view
-        if view == "auto":
-            view = self.model.predictor_options.get("view")
         height, width = (int(side) for side in frame_shape)
+        by_object = self._settled("view") == "object"
         # A published session encodes no memory again, so its window cannot move.
-        by_object = view == "object" and not self.options.published_schedule
+        by_object = by_object and not self.options.published_schedule
         return ViewRules((height, width), self.model.image_size, by_object)
+
+    def _settled(self, option: str) -> object:
+        """Return what an option says, or the configuration where that is left to it."""
+        value: object = getattr(self.options, option)
+        if value == "auto":
+            return self.model.predictor_options.get(option)
+        return value
 
     def _memory_rules(self) -> MemoryRules:
         model, options = self.model, self.options

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
+from napari_sam2.inference.expectation import expected_result
 from napari_sam2.inference.image import LOGIT_LIMIT
-from napari_sam2.inference.merging import agreed
 from napari_sam2.inference.object_track import ObjectTrack, Prompted
 from napari_sam2.inference.preprocess import moved_logits, prompt_tensors
 from napari_sam2.inference.results import FrameResult
@@ -20,7 +21,6 @@ from napari_sam2.model.sam2 import PROMPTED_LOGIT
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_sam2.inference.preprocess import PromptTensors
     from napari_sam2.inference.prompt import Prompt
     from napari_sam2.inference.tracking import FrameTracker
     from napari_sam2.model.records import ObjectMasks, View
@@ -73,22 +73,27 @@ def predict_prompt(
     session.features.get(frame, views, tracker.encode)  # as one batch
     # Where it is not known how large the object is, the network says what it trusts.
     found = [look.at(view) for view in views]
-    result, pointer = max(found, key=lambda one: (one[0].present, one[0].predicted_iou))
+    best = max(found, key=lambda one: (one.result.present, one.result.predicted_iou))
     for _ in range(_MOST_CLOSER_LOOKS):
-        better = session.views.kept(result.view, result_box(result), prompted=True)
-        if better == result.view or not session.views.shows(better, prompt):
+        view, box = best.result.view, result_box(best.result)
+        better = session.views.kept(view, box, prompted=True)
+        if better == view or not session.views.shows(better, prompt):
             break
         closer = look.at(better)
-        if result.present and not closer[0].present:
+        if best.result.present and not closer.result.present:
             break
         found.append(closer)
-        result, pointer = closer
+        best = closer
+    if options.obey_clicks and prompt.shows_object and not best.result.present:
+        best = replace(look, there=True).at(best.result.view)
+        found = [best]
+    result = best.result
     if result.present and not prompt.is_mask:
-        result = agreed(result, [one for one, _ in found if one is not result])
-    if options.obey_clicks and prompt.shows_object and not result.present:
-        result, pointer = replace(look, there=True).at(result.view)
+        there = [one for one in found if one.result.present]
+        candidates = [mask for one in there for mask in one.candidates]
+        result = look.obeyed(expected_result(result, candidates))
     conditions = options.corrections_condition or not tracked
-    return Prompted(result, pointer, conditions)
+    return Prompted(result, best.pointer, conditions)
 
 
 def _seen_view(
@@ -106,39 +111,52 @@ def _seen_view(
     return tracker.view(track, frame, backward=nearest > frame)
 
 
-def obeying(masks: ObjectMasks, prompt: PromptTensors, size: int) -> ObjectMasks:
+def obeying(result: FrameResult, prompt: Prompt) -> FrameResult:
     """Raise or lower the logits of a mask until clicks lie where they say.
 
     So the mask grows or shrinks along its own contours. Absent objects stay absent, and
-    where clicks contradict the order of the logits the mask stays what it is.
-
-    Parameters
-    ----------
-    masks : ObjectMasks
-        One mask of one object.
-    prompt : PromptTensors
-        Clicks in input pixels; box corners and clicks beside the input do not count.
-    size : int
-        Side of the input in pixels.
+    where clicks contradict the order of the logits the mask stays what it is. Clicks
+    beside the view, and boxes, do not count.
     """
-    assert prompt.points_xy is not None
-    assert prompt.labels is not None
-    if float(masks.object_score[0]) <= 0:
-        return masks
-    points, labels = prompt.points_xy[0].float(), prompt.labels[0]
-    inside = ((points >= 0) & (points < size)).all(-1)
-    grid = ((points + 0.5) / size * 2 - 1)[None, None]  # middles of pixels
+    view = result.view
+    if not result.present or not len(prompt.points):
+        return result
+    corner, extent = (view.x0, view.y0), (view.width, view.height)
+    places = ((prompt.points - corner) / extent).astype(np.float32)  # 0 to 1
+    middles = torch.from_numpy(places + 0.5 / view.input_size)  # of input pixels
     logits = F.grid_sample(
-        masks.logits.float(), grid, padding_mode="border", align_corners=False
-    )[0, 0, 0]
-    lowest_on = min(logits[inside & (labels == 1)].tolist(), default=math.inf)
-    highest_off = max(logits[inside & (labels == 0)].tolist(), default=-math.inf)
+        torch.from_numpy(result.logits)[None, None],
+        middles[None, None] * 2 - 1,
+        padding_mode="border",
+        align_corners=False,
+    )[0, 0, 0].numpy()
+    inside = ((places >= 0) & (places < 1)).all(1)
+    lowest_on = logits[inside & (prompt.labels == 1)].min(initial=math.inf)
+    highest_off = logits[inside & (prompt.labels == 0)].max(initial=-math.inf)
     left_out, covered = lowest_on <= 0, highest_off > 0
     contradictory = lowest_on - highest_off < 2 * _OBEYED
     if contradictory or not (left_out or covered):
-        return masks
+        return result
     shift = _OBEYED - lowest_on if left_out else -_OBEYED - highest_off
-    return replace(masks, logits=masks.logits + shift)
+    return replace(result, logits=result.logits + np.float32(shift))
+
+
+class _Seen(NamedTuple):
+    """What a prompt gives in a window.
+
+    Attributes
+    ----------
+    result : FrameResult
+        With the mask of highest predicted IoU.
+    pointer : Tensor
+        Object pointer ``(1, C)``.
+    candidates : list of FrameResult
+        With each mask that counts, if the expected IoU is what counts; else empty.
+    """
+
+    result: FrameResult
+    pointer: Tensor
+    candidates: list[FrameResult]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,8 +193,8 @@ class _Look:
     tracked: bool
     there: bool = False
 
-    def at(self, view: View) -> tuple[FrameResult, Tensor]:
-        """Return what the prompt gives in a window, with the object pointer."""
+    def at(self, view: View) -> _Seen:
+        """Return what the prompt gives in a window."""
         tracker, prompt = self.tracker, self.prompt
         model, options = tracker.model, tracker.options
         features = tracker.features(self.frame, [view])
@@ -214,20 +232,32 @@ class _Look:
                     there=self.there,
                     stability=options.stability(),
                 )
-        if options.obey_clicks and tensors.points_xy is not None:
-            masks = obeying(masks, tensors, view.input_size)
+        several = [masks]
+        if tracker.expecting:
+            several += masks.each_candidate()
         exact = prompt.is_mask and options.exact_mask_prompts
         painted = prompt.packed_mask if exact else None
-        result = FrameResult(
-            logits=masks.logits[0, 0].float().cpu().numpy(),
-            view=view,
-            object_score=float(masks.object_score[0]),
-            predicted_iou=float(masks.iou[0]),
-            remembering=remembering,
-            backward=self.backward,
-            painted=painted,
-        )
-        return result, masks.pointer
+        result, *candidates = [
+            self.obeyed(
+                FrameResult(
+                    logits=one.logits[0, 0].float().cpu().numpy(),
+                    view=view,
+                    object_score=float(one.object_score[0]),
+                    predicted_iou=float(one.iou[0]),
+                    remembering=remembering,
+                    backward=self.backward,
+                    painted=painted,
+                )
+            )
+            for one in several
+        ]
+        return _Seen(result, masks.pointer, candidates)
+
+    def obeyed(self, result: FrameResult) -> FrameResult:
+        """Return a result that obeys the clicks, if it should."""
+        if not self.tracker.options.obey_clicks:
+            return result
+        return obeying(result, self.prompt)
 
     def _refined(self, earlier: FrameResult, view: View) -> Tensor:
         """Return the logits ``(1, 1, h, w)`` found before, as a prior in a window."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from napari_sam2.inference.expectation import expecting
 from napari_sam2.inference.memory_encoding import (
     Attending,
     MemoryEncoding,
@@ -54,12 +55,15 @@ class FrameTracker:
         What was seen, and where results go.
     encode : callable
         Encodes views of the frame of an index.
+    expecting : bool
+        Whether the mask of highest expected IoU counts, not of highest predicted IoU.
     """
 
     model: Sam2
     options: PredictorOptions
     session: Session
     encode: Encode
+    expecting: bool
 
     @property
     def encoding(self) -> MemoryEncoding:
@@ -142,6 +146,8 @@ class FrameTracker:
                         tracking=True,
                         stability=self.options.stability(),
                     )
+                    if self.expecting:
+                        masks = expecting(masks)
                     memory = self.model.encode_memory(features, masks)
                 found = self._results(batch, masks, backward=backward)
                 for row, (one, result) in enumerate(zip(batch, found, strict=True)):

@@ -115,12 +115,26 @@ class ObjectMasks:
         Logit ``(B,)`` that the object is in the frame.
     pointer : Tensor
         Object pointer ``(B, C)``.
+    candidates : pair of Tensor, optional
+        What the masks were chosen among: logits ``(B, M, 4H, 4W)`` and predicted IoU
+        ``(B, M)``; None where nothing was chosen.
     """
 
     logits: Tensor = field(repr=False)
     iou: Tensor
     object_score: Tensor
     pointer: Tensor = field(repr=False)
+    candidates: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
+
+    def each_candidate(self) -> list[ObjectMasks]:
+        """Return what was chosen among, each as if it had been chosen."""
+        if self.candidates is None:
+            return []
+        logits, iou = self.candidates
+        return [
+            replace(self, logits=logits[:, place, None], iou=iou[:, place])
+            for place in range(iou.shape[1])
+        ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
