@@ -102,6 +102,17 @@ def test_masks_that_agree_stay_what_they_are(mask: NDArray[np.float32]) -> None:
     np.testing.assert_allclose(logits[0], mask, atol=5e-3)
 
 
+def test_lower_precision_counts_pixels_as_well() -> None:
+    torch.manual_seed(0)
+    logits, iou = torch.randn(4, 3, 64, 64), torch.rand(4, 3)
+    exact = expected_best(logits, iou)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = expected_best(logits, iou)
+    for one, other in zip(found, exact, strict=True):
+        assert one.dtype == torch.float32
+        np.testing.assert_array_equal(one, other)
+
+
 def chosen(score: float, candidates: torch.Tensor, iou: list[float]) -> ObjectMasks:
     """Masks as a network gives them for one object."""
     best = int(np.argmax(iou))

@@ -57,7 +57,8 @@ def expected_best(logits: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:
     shares = held.new_tensor(_SHARES)
     tried = (held[:, None] > shares[:, None, None]).flatten(2).float()  # (B, T, hw)
     masks = (logits > 0).flatten(2).float()
-    common = tried @ masks.transpose(1, 2)  # (B, T, M)
+    with torch.autocast(logits.device.type, enabled=False):  # pixels are counted
+        common = tried @ masks.transpose(1, 2)  # (B, T, M)
     either = tried.sum(2)[:, :, None] + masks.sum(2)[:, None] - common
     expected = (likely[:, None] * common / either.clamp_min(1)).sum(2)
     share = shares[expected.argmax(1)]
