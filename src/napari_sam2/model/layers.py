@@ -25,6 +25,7 @@ _BY_CONVOLUTION = bool(
 )
 _SMALL = 20480  # numbers in the input; below, torch does not call oneDNN
 _FEWEST_PRODUCTS = 2**23  # below, setting up the convolution costs more than it saves
+_FEW_KEYS = 64  # up to there torch's fused attention is slower than plain products
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -46,6 +47,25 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     pixels = x.reshape(1, -1, 1, x.shape[-1]).permute(0, 3, 1, 2)
     out = F.conv2d(pixels, weight[:, :, None, None], bias)
     return out.permute(0, 2, 3, 1).reshape(*x.shape[:-1], weight.shape[0])
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Let queries ``(B, heads, N, D)`` attend to keys and values ``(B, heads, M, D)``.
+
+    As ``torch.nn.functional.scaled_dot_product_attention``; float32 inference on a CPU
+    goes by plain products where there are few keys, as in small windows.
+    """
+    if (
+        k.shape[-2] > _FEW_KEYS
+        or q.device.type != "cpu"
+        or q.dtype != torch.float32
+        or torch.is_grad_enabled()
+        or torch.is_autocast_enabled("cpu")
+    ):
+        return F.scaled_dot_product_attention(q, k, v)
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    out: Tensor = scores.softmax(-1) @ v
+    return out
 
 
 class Linear(nn.Linear):
