@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -173,3 +174,27 @@ def test_every_public_name_can_be_had() -> None:
     assert sorted(napari_sam2.__all__) == dir(napari_sam2)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = napari_sam2.nothing
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, "2000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "active"}, "None"),
+    ],
+)
+def test_threads_are_asked_not_to_spin_unless_the_user_says_how_they_wait(
+    given: dict[str, str], found: str
+) -> None:
+    names = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}
+    environment = {key: value for key, value in os.environ.items() if key not in names}
+    code = "import os, napari_sam2; print(os.environ.get('GOMP_SPINCOUNT'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | given,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == found

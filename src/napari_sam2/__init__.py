@@ -6,6 +6,7 @@ resolved on first use.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
     from napari_sam2.inference.session import Session
 
 __version__ = "0.1.0"
+
+# torch's threads (libgomp) spin for milliseconds until all are done. Where another
+# program takes a core, each of the hundreds of waits of a frame lasts as long: 0.5
+# frames a second in place of 15, on two cores. Read when torch is loaded, so it has no
+# effect after `import torch`; what the user sets goes before it.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 _LAZY = {
     "FrameMasks": "napari_sam2.inference.masks",
