@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # torch's threads (libgomp) spin for milliseconds until all are done. Where another
-# program takes a core, each of the hundreds of waits of a frame lasts as long: 0.5
-# frames a second in place of 15, on two cores. Read when torch is loaded, so it has no
-# effect after `import torch`; what the user sets goes before it.
+# program takes a core, each of the hundreds of waits of a frame can last as long: five
+# objects in the window took minutes in place of 20 s, on two cores. Read when torch is
+# loaded, so it has no effect after `import torch`; what the user sets goes before it.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
