@@ -36,12 +36,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if (
         not _BY_CONVOLUTION
-        or x.device.type != "cpu"
-        or x.dtype != torch.float32
+        or not _is_cpu_inference(x)
         or x.numel() <= _SMALL
         or x.numel() * weight.shape[0] < _FEWEST_PRODUCTS
-        or torch.is_grad_enabled()
-        or torch.is_autocast_enabled("cpu")
     ):
         return F.linear(x, weight, bias)
     pixels = x.reshape(1, -1, 1, x.shape[-1]).permute(0, 3, 1, 2)
@@ -55,17 +52,21 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     As ``torch.nn.functional.scaled_dot_product_attention``; float32 inference on a CPU
     goes by plain products where there are few keys, as in small windows.
     """
-    if (
-        k.shape[-2] > _FEW_KEYS
-        or q.device.type != "cpu"
-        or q.dtype != torch.float32
-        or torch.is_grad_enabled()
-        or torch.is_autocast_enabled("cpu")
-    ):
+    if k.shape[-2] > _FEW_KEYS or not _is_cpu_inference(q):
         return F.scaled_dot_product_attention(q, k, v)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     out: Tensor = scores.softmax(-1) @ v
     return out
+
+
+def _is_cpu_inference(x: Tensor) -> bool:
+    """Return whether float32 is computed with on a CPU, and nothing learns from it."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+    )
 
 
 class Linear(nn.Linear):

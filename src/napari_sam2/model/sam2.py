@@ -437,7 +437,7 @@ class Sam2(nn.Module):
             iou=iou.float(),
             object_score=score,
             pointer=self._pointer(token, presence),
-            candidates=(decoded.logits.float(), decoded.iou.float()),
+            candidates=(decoded.logits, decoded.iou),
         )
 
     def empty_absent(self, masks: ObjectMasks) -> ObjectMasks:
