@@ -62,7 +62,7 @@ def test_pictures_show_true_and_found_outlines(tmp_path, colours):
     found[:, :, 4:7, 4:7] = 5.0
     images = torch.full((2, 1, colours, 32, 32), 100, dtype=torch.uint8)
     path = tmp_path / "picture.png"
-    save_picture(path, StepSample(images, masks, masks, ()), found)
+    save_picture(path, StepSample(images, masks, ()), found)
     picture = np.asarray(Image.open(path))
     assert picture.shape == (32, 64, 3)  # a clip in a row, its frames in columns
     assert picture[8, 8].tolist() == [0, 200, 0]

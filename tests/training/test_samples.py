@@ -17,7 +17,6 @@ from napari_sam2.training.samples import (
 )
 from napari_sam2.training.settings import AugmentParameters
 from napari_sam2.training.sources import DrawnClip, to_grey, with_neighbours
-from napari_sam2.training.windows import WindowParameters
 
 
 def test_a_sample_of_clips(clips):
@@ -32,43 +31,6 @@ def test_a_sample_of_clips(clips):
     start = sample.prompts[0].frame
     areas = sample.masks[start].flatten(1).sum(1)
     assert (areas >= clips.augment.least_area).all()
-
-
-def test_a_sample_of_windows(clips):
-    stage = replace(clips.stages[0], windows=WindowParameters(share=1.0))
-    sample = StepSamples(clips, stage, TRAINING, neighbours=1)[0]
-    size, count = stage.image_size, stage.images * stage.objects
-    assert sample.images.shape == (stage.frames, count, 3, size, size)
-    assert (
-        sample.masks.shape == sample.others.shape == (stage.frames, count, size, size)
-    )
-    assert sample.objects == 1
-    start = sample.prompts[0].frame
-    shown = sample.masks[start].flatten(1).any(1)
-    assert shown.all()
-
-
-def test_a_share_of_the_steps_shows_windows(clips):
-    stage = replace(clips.stages[0], windows=WindowParameters(share=0.5))
-    samples = StepSamples(clips, stage, TRAINING)
-    assert {samples[number].objects for number in range(8)} == {1, stage.objects}
-
-
-def test_the_others_are_of_the_same_clip(clips):
-    stage = replace(clips.stages[0], frames=5, augment=None)
-    samples = StepSamples(clips, stage, TRAINING, _GrowingAndShrinking())
-    either = 0
-    for number in range(4):
-        sample = samples[number]
-        for first in range(0, len(sample.masks[0]), stage.objects):
-            rows = slice(first, first + stage.objects)
-            of_clip = {
-                mask.numpy().tobytes() for mask in sample.masks[:, rows].unbind(1)
-            }
-            others = sample.others[:, rows].unbind(1)
-            assert {mask.numpy().tobytes() for mask in others} == of_clip
-            either += len(of_clip) > 1
-    assert either
 
 
 @pytest.mark.parametrize("reach", [1, 3])

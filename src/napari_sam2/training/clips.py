@@ -326,10 +326,11 @@ class _Follower:
         draw = torch.rand(len(self.rows), generator=self.generator)
         spoiled, halved = (draw < share).to(device), (draw < share / 2).to(device)
         before = self.targets[self.sample.prompts[0].frame]
-        beside = self.sample.others[frames, range(len(frames))].to(device)[:, None]
+        others = self.sample.beside(self.generator)
+        beside = self.targets[frames, others.to(device)]
         wrong = spoiled_masks(
             seen.target,
-            torch.where(halved[:, None, None, None], beside.float(), before),
+            torch.where(halved[:, None, None, None], beside, before),
             self.generator,
         )
         logits = as_logits(wrong, masks.logits.shape[-1])

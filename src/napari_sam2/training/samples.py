@@ -23,8 +23,6 @@ from napari_sam2.training.sources import (
     SyntheticClips,
     with_neighbours,
 )
-from napari_sam2.training.synthetic.fields import log_uniform
-from napari_sam2.training.windows import window_around
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -55,22 +53,27 @@ class StepSample:
     masks : Tensor
         ``(T, B, S, S)`` bool; the objects of a clip lie one after the other, and may
         occur twice where there are few.
-    others : Tensor
-        ``(T, B, S, S)`` bool, for each object another one of its clip; the same one
-        where a clip has but one.
     prompts : tuple of FramePrompts
         Of the frame where tracking starts, perhaps of a second one.
     """
 
     images: Tensor = field(repr=False)
     masks: Tensor = field(repr=False)
-    others: Tensor = field(repr=False)
     prompts: tuple[FramePrompts, ...]
 
     @property
     def objects(self) -> int:
         """Objects O of every clip."""
         return self.masks.shape[1] // self.images.shape[1]
+
+    def beside(self, generator: torch.Generator) -> Tensor:
+        """Return for each object the place of another one in its clip, ``(B,)``.
+
+        The same object where a clip has but one, or shows it twice.
+        """
+        places = torch.arange(self.masks.shape[1])
+        step = int(torch.randint(1, max(self.objects, 2), (), generator=generator))
+        return places - places % self.objects + (places + step) % self.objects
 
     def network_input(self, device: torch.device) -> Tensor:
         """Return the frames ``(T, C, K, S, S)`` as the network takes them."""
@@ -79,15 +82,6 @@ class StepSample:
     def targets(self, device: torch.device) -> Tensor:
         """Return the true masks ``(T, B, 1, S, S)`` float32."""
         return self.masks.to(device).float()[:, :, None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Shown:
-    """What is shown of a clip: ``(T, K, S, S)``, and masks ``(T, O, S, S)``."""
-
-    frames: NDArray[np.uint8]
-    masks: NDArray[np.bool_]
-    others: NDArray[np.bool_]
 
 
 class StepSamples(Dataset[StepSample]):
@@ -137,28 +131,21 @@ class StepSamples(Dataset[StepSample]):
         outward = share > 0 and bool(rng.random() < share)
         if outward:
             start = 0 if 2 * start < stage.frames else stage.frames - 1
-        by_object = bool(stage.windows.share) and rng.random() < stage.windows.share
-        shown = [
-            part
+        drawn = [
+            self._clip(stage, step, index, start, outward=outward)
             for index in range(stage.images)
-            for part in self._clip(
-                stage, step, index, start, outward=outward, by_object=by_object
-            )
         ]
-        masks = np.concatenate([part.masks for part in shown], axis=1)
+        masks = np.concatenate([masks for _, masks in drawn], axis=1)
         frames = [start]
         if stage.frames > 1 and rng.random() < knobs.prompts.second_frame_share:
             areas = masks.reshape(*masks.shape[:2], -1).sum(axis=2)
-            seen = areas.min(axis=1) > 0
-            more = np.flatnonzero(seen & (np.arange(stage.frames) != start))
-            if len(more):
-                frames.append(int(rng.choice(more)))
+            shown = areas.min(axis=1) > 0
+            others = np.flatnonzero(shown & (np.arange(stage.frames) != start))
+            if len(others):
+                frames.append(int(rng.choice(others)))
         return StepSample(
-            images=torch.from_numpy(_stacked([part.frames for part in shown])),
+            images=torch.from_numpy(_stacked([image for image, _ in drawn])),
             masks=torch.from_numpy(masks),
-            others=torch.from_numpy(
-                np.concatenate([part.others for part in shown], axis=1)
-            ),
             prompts=tuple(
                 draw_prompts(rng, frame, masks[frame], knobs.prompts)
                 for frame in frames
@@ -178,18 +165,17 @@ class StepSamples(Dataset[StepSample]):
         index: int,
         start: int,
         *,
-        outward: bool,
-        by_object: bool,
-    ) -> list[_Shown]:
-        """Return what is shown of one clip: it, or windows, one `by_object`.
+        outward: bool = False,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Return frames ``(T, K, S, S)`` and masks ``(T, O, S, S)`` of one clip.
 
-        All objects are seen on the frame `start`; `outward`: are nearly largest there,
-        where any are.
+        All its objects are seen on the frame `start`; `outward`: are nearly largest
+        there, where any are.
         """
         least = self.augment.least_area
         for attempt in range(_ATTEMPTS):
             rng = self._chance(step, index, attempt)
-            clip = self._drawn(rng, start, stage, by_object=by_object)
+            clip = self._drawn(rng, start, stage)
             numbers, areas = np.unique(clip.labels[start], return_counts=True)
             there = numbers[(areas >= least) & (numbers > 0)]
             if clip.prompted is not None:
@@ -199,18 +185,8 @@ class StepSamples(Dataset[StepSample]):
             if outward:
                 there = _nearly_largest(there, clip.labels, start)
             chosen = self._objects(rng, there, clip.labels, stage.objects)
-            if by_object:
-                size = stage.image_size
-                return [
-                    _turned(
-                        rng, *window_around(rng, clip, one, start, size, stage.windows)
-                    )
-                    for one in chosen.tolist()
-                ]
-            others = np.roll(chosen, int(rng.integers(1, max(len(chosen), 2))))
-            both = np.concatenate([chosen, others])
-            masks = clip.labels[:, None] == both[:, None, None]
-            return [_turned(rng, clip.frames, masks)]
+            masks = clip.labels[:, None] == chosen[None, :, None, None]
+            return turn(rng, clip.frames, masks)
         raise ConfigError(
             f"In {_ATTEMPTS} clips there was no object of {least} pixels at an input "
             f"of {stage.image_size} x {stage.image_size}. Set augment.least_area lower "
@@ -218,22 +194,10 @@ class StepSamples(Dataset[StepSample]):
         )
 
     def _drawn(
-        self,
-        rng: np.random.Generator,
-        start: int,
-        stage: StageParameters,
-        *,
-        by_object: bool,
+        self, rng: np.random.Generator, start: int, stage: StageParameters
     ) -> DrawnClip:
-        """Draw a clip, with more frames at either end if neighbours are shown.
-
-        Larger than the input if each object is shown in a window of it, `by_object`.
-        """
+        """Draw a clip, with more frames at either end if neighbours are shown."""
         reach = self.neighbours
-        if by_object:
-            side = stage.image_size * log_uniform(rng, stage.windows.frame)
-            side = 32 * round(side / 32)  # as inputs
-            stage = replace(stage, image_size=side)
         if not reach:
             return self.source.draw(rng, start, stage, self.augment)
         whole = rng.random() < _WHOLE_STACK_SHARE
@@ -301,20 +265,6 @@ def _leave_signals(_worker: int) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, wait_for_another)
-
-
-def _turned(
-    rng: np.random.Generator,
-    frames: NDArray[np.float32],
-    masks: NDArray[np.bool_],
-) -> _Shown:
-    """Flip and transpose frames ``(T, K, S, S)`` and masks ``(T, 2 O, S, S)`` alike.
-
-    The masks are those of the objects, then those of the others.
-    """
-    image, masks = turn(rng, frames, masks)
-    objects, others = np.split(masks, 2, axis=1)
-    return _Shown(image, objects, others)
 
 
 def turn(

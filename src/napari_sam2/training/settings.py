@@ -11,7 +11,6 @@ from napari_sam2.errors import ConfigError
 from napari_sam2.training.bounds import check_bounds
 from napari_sam2.training.records import record_from_mapping
 from napari_sam2.training.synthetic import SyntheticParameters
-from napari_sam2.training.windows import WindowParameters
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,8 +107,6 @@ class StageParameters:
     image_share : float
         In clips, share of the steps that show as many single images as the others
         show frames, 0 to 1: they are more varied than the frames of clips.
-    windows : WindowParameters
-        How objects are shown in windows of their own, where they are.
     augment, synthetic : AugmentParameters, SyntheticParameters, optional
         What is shown in this stage, instead of what the run says for all.
     """
@@ -130,7 +127,6 @@ class StageParameters:
     corrections: tuple[int, int] = (1, 1)
     teacher_share: Range = (0.0, 0.0)
     image_share: float = 0.0
-    windows: WindowParameters = field(default_factory=WindowParameters)
     augment: AugmentParameters | None = None
     synthetic: SyntheticParameters | None = None
 

@@ -260,12 +260,12 @@ def _correct_spoiled(
     rows = torch.nonzero(draw < prompts.spoiled_share)[:, 0]
     if not len(rows):
         return
-    beside = sample.others[0, rows].to(whole.device).float()[:, None]
+    beside = whole[sample.beside(generator).to(whole.device)]
     rows = rows.to(whole.device)
     target = whole[rows]
     seen = features.pick(torch.div(rows, sample.objects, rounding_mode="floor"))
     embedding = model.without_memory(seen)
-    wrong = spoiled_masks(target, beside, generator)
+    wrong = spoiled_masks(target, beside[rows], generator)
     prior = as_logits(wrong, model.logits_size)
     points, labels = target.new_zeros(len(rows), 0, 2), rows.new_zeros(len(rows), 0)
     for _ in range(_SPOILED_CLICKS):

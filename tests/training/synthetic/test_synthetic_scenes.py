@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sam2.training.synthetic import Clip, ClipGenerator
 from napari_sam2.training.synthetic.annotation import annotate, enlarged
 from napari_sam2.training.synthetic.camera import (
     compress,
@@ -21,11 +20,7 @@ from napari_sam2.training.synthetic.geometry import (
 from napari_sam2.training.synthetic.motion import Behaviour, simulate
 from napari_sam2.training.synthetic.moving import draw_tracks
 from napari_sam2.training.synthetic.packing import fill, pack
-from napari_sam2.training.synthetic.parameters import (
-    CameraParameters,
-    ObjectParameters,
-    SyntheticParameters,
-)
+from napari_sam2.training.synthetic.parameters import CameraParameters
 from napari_sam2.training.synthetic.solid import Solids
 from napari_sam2.training.synthetic.tissue import draw_tissue
 
@@ -245,24 +240,6 @@ def test_generous_annotators_draw_beyond_surfaces_but_not_over_others() -> None:
     np.testing.assert_array_equal(flat[2], drawn[2])
     assert not flat[[0, 1, 3, 4]].any()
     assert enlarged(labels, pixels=0.2, planes=1.0) is labels
-
-
-def test_along_z_annotators_draw_less_far_beyond_than_in_the_plane() -> None:
-    def nuclei(share: float) -> Clip:
-        objects = ObjectParameters(
-            diameter=(24.0, 30.0),
-            planes=(12.0, 14.0),
-            generosity=(1.0, 1.0),
-            axial_share=(share, share),
-        )
-        parameters = SyntheticParameters(objects=objects)
-        generator = ClipGenerator(parameters)
-        return generator.generate(5, frames=20, size=96, family="nuclei", kind="z")
-
-    none, half, whole = (nuclei(share) for share in (0.0, 0.5, 1.0))
-    np.testing.assert_array_equal(none.images, whole.images)
-    covered = [(clip.labels > 0).sum() for clip in (none, half, whole)]
-    assert covered[0] < covered[1] < covered[2]
 
 
 @pytest.mark.parametrize("expected", [0.3, 1.0, 4.0, 60.0])

@@ -154,11 +154,10 @@ class ClipGenerator:
         labels = scene.labels
         if scene.modality == "fluorescence":
             beyond = rng.uniform(*knobs.objects.generosity)
-            along_z = beyond * rng.uniform(*knobs.objects.axial_share)
             labels = enlarged(
                 labels,
                 pixels=min(beyond * spread.lateral, _MOST_GENEROUS * scene.diameter),
-                planes=along_z * spread.axial if kind == "z" else 0.0,
+                planes=beyond * spread.axial if kind == "z" else 0.0,
             )
         labels = annotate(
             labels,

@@ -65,10 +65,8 @@ class ObjectParameters:
         labelled.
     generosity : tuple of float
         How far beyond the surface of stained objects their annotator draws, in
-        deviations of the blur: at 0.7 a quarter of the light is left there.
-    axial_share : tuple of float
-        How far along z over how far in the plane, both in deviations of the blur there,
-        0 to 1: what fades is left out sooner by some.
+        deviations of the blur, that of the plane and that along z: at 0.7 a quarter of
+        the light is left there.
     """
 
     diameter: Range = (7.0, 128.0)
@@ -80,7 +78,6 @@ class ObjectParameters:
     brightness_spread: Range = (0.1, 0.6)
     least_cut: Range = (0.005, 0.12)
     generosity: Range = (0.0, 1.0)
-    axial_share: Range = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         check_bounds(self, 3.0, math.inf, "diameter")
@@ -92,7 +89,6 @@ class ObjectParameters:
         check_bounds(self, 0.0, 2.0, "brightness_spread")
         check_bounds(self, 0.0, 0.9, "least_cut")
         check_bounds(self, 0.0, 3.0, "generosity")
-        check_bounds(self, 0.0, 1.0, "axial_share")
 
 
 @dataclass(frozen=True, slots=True)
