@@ -14,6 +14,7 @@ from collections import defaultdict
 
 import numpy as np
 import tifffile
+from evaluated import end_distance, end_name
 
 import napari_sam2 as ns
 from napari_sam2.data.source import as_frame_source
@@ -22,11 +23,9 @@ from napari_sam2.evaluation.objects import suitable_objects
 from napari_sam2.evaluation.protocol import Protocol
 from napari_sam2.evaluation.stack import as_labels
 
-_FARTHEST = 6
-
 
 def main(image: str, labels: str) -> None:
-    """Click on the objects of a stack one by one, track, and compare areas."""
+    """Click on every object of a stack, track all of them, and compare areas."""
     stack, truth = tifffile.imread(image), tifffile.imread(labels)
     objects = suitable_objects(as_labels(truth), as_frame_source(stack), Protocol())
     predictor = ns.VideoPredictor(ns.build_model(device="cpu"))
@@ -49,17 +48,16 @@ def main(image: str, labels: str) -> None:
     for one in objects:
         for place, frame in enumerate(one.frames):
             (found,) = session.masks(frame, one.object_id).each_mask()
-            end = min(place, len(one.frames) - 1 - place, _FARTHEST)
+            end = end_distance(place, len(one.frames))
             true = np.count_nonzero(truth[frame] == one.object_id)
             ratios[end].append(np.count_nonzero(found) / true)
     print("| frames from an end | found area over true area | missed |")
     print("| --- | --- | --- |")
     for end, values in sorted(ratios.items()):
-        beyond = " or more" if end == _FARTHEST else ""
-        shown = [value for value in values if value]
+        shown = [value for value in values if value] or [0.0]  # all missed
         quartiles = ", ".join(f"{q:.1f}" for q in np.quantile(shown, [0.25, 0.5, 0.75]))
-        missed = 1 - len(shown) / len(values)
-        print(f"| {end}{beyond} | {quartiles} | {missed:.0%} |")
+        missed = values.count(0) / len(values)
+        print(f"| {end_name(end)} | {quartiles} | {missed:.0%} |")
 
 
 if __name__ == "__main__":

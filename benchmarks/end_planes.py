@@ -13,9 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import mean
 
-from evaluated import model_objects
-
-_FARTHEST = 6
+from evaluated import end_distance, end_name, model_objects
 
 
 def main(folders: list[str]) -> None:
@@ -27,13 +25,11 @@ def main(folders: list[str]) -> None:
         for found in model_objects(folder):
             ious = found["rounds"][0]["iou"]
             for place, iou in enumerate(ious):
-                end = min(place, len(ious) - 1 - place, _FARTHEST)
-                by_distance[end].append(iou)
+                by_distance[end_distance(place, len(ious))].append(iou)
         for end, ious in sorted(by_distance.items()):
-            beyond = " or more" if end == _FARTHEST else ""
             missed = mean(iou == 0 for iou in ious)
             print(
-                f"| {folder.name} | {end}{beyond} | {mean(ious):.2f} | {missed:.0%} |"
+                f"| {folder.name} | {end_name(end)} | {mean(ious):.2f} | {missed:.0%} |"
             )
 
 
