@@ -33,6 +33,7 @@ STAGES = [
         "images": 1,
         "objects": 2,
         "correction_share": [0.5, 0.5],
+        "optimizer": "muon",
     },
 ]
 

@@ -46,16 +46,24 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return out.permute(0, 2, 3, 1).reshape(*x.shape[:-1], weight.shape[0])
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def attention(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
     """Let queries ``(B, heads, N, D)`` attend to keys and values ``(B, heads, M, D)``.
 
-    As ``torch.nn.functional.scaled_dot_product_attention``; float32 inference on a CPU
-    goes by plain products where there are few keys, as in small windows.
+    As ``torch.nn.functional.scaled_dot_product_attention``, by plain products where
+    those are faster on a CPU: for few keys, as in small windows, in float32 inference;
+    and in training at reduced precision, since the backward pass of torch's fused
+    attention is slower there than all else together.
     """
-    if k.shape[-2] > _FEW_KEYS or not _is_cpu_inference(q):
-        return F.scaled_dot_product_attention(q, k, v)
+    plain = _is_reduced_training(q) or (
+        k.shape[-2] <= _FEW_KEYS and _is_cpu_inference(q)
+    )
+    if not plain:
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-    out: Tensor = scores.softmax(-1) @ v
+    weights = scores.softmax(-1)
+    if dropout:
+        weights = F.dropout(weights, dropout)
+    out: Tensor = weights @ v
     return out
 
 
@@ -66,6 +74,15 @@ def _is_cpu_inference(x: Tensor) -> bool:
         and x.dtype == torch.float32
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def _is_reduced_training(x: Tensor) -> bool:
+    """Return whether a CPU learns at less than float32."""
+    return (
+        x.device.type == "cpu"
+        and torch.is_grad_enabled()
+        and torch.is_autocast_enabled("cpu")
     )
 
 

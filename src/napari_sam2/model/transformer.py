@@ -9,11 +9,10 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_sam2.model.blocked_attention import blocked_attention
-from napari_sam2.model.layers import MLP, Linear
+from napari_sam2.model.layers import MLP, Linear, attention
 from napari_sam2.model.position_encoding import axial_rotations, rotate
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ class Attention(nn.Module):
         if q.shape[0] != k.shape[0]:
             q = q.expand(k.shape[0], -1, -1, -1)
         dropout = self.dropout_p if self.training else 0.0
-        x = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+        x = attention(q, k, v, dropout)
         out: Tensor = self.out_proj(x.transpose(1, 2).flatten(2))
         return out
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from napari_sam2.model.sam2 import Sam2
+    from napari_sam2.training.ranks import Ranks
     from napari_sam2.training.settings import StageParameters, TrainingParameters
 
 _FRAME_PARTS = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.")
@@ -39,10 +40,16 @@ class WeightOptimizer:
     stage : StageParameters
         Which optimiser, and at what share of the rate the parts move that see single
         frames.
+    ranks : Ranks, optional
+        The processes of the run, which share the work of Muon.
     """
 
     def __init__(
-        self, model: Sam2, parameters: TrainingParameters, stage: StageParameters
+        self,
+        model: Sam2,
+        parameters: TrainingParameters,
+        stage: StageParameters,
+        ranks: Ranks | None = None,
     ) -> None:
         by_muon = set()
         if stage.optimizer == "muon":
@@ -64,7 +71,7 @@ class WeightOptimizer:
         betas = (0.9, parameters.beta2)
         self.optimizers: list[Optimizer] = [torch.optim.AdamW(adamw, betas=betas)]
         if any(group["params"] for group in muon):
-            self.optimizers.append(Muon(muon))
+            self.optimizers.append(Muon(muon, dtype=model.precision, ranks=ranks))
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate, of which some weights have but a share."""

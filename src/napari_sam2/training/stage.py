@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 
 from napari_sam2.build import build_model
@@ -140,12 +139,7 @@ def step_on(
 ) -> StepResult:
     """Take the step that a sample is for."""
     function = clip_step if len(sample.images) > 1 else image_step
-    if model.device.type != "cpu" or model.precision != torch.bfloat16:
-        return function(model, sample, rules, chance)
-    # In bfloat16, the backward pass of torch's fused attention is slower than all
-    # else together on CPUs.
-    with sdpa_kernel(SDPBackend.MATH):
-        return function(model, sample, rules, chance)
+    return function(model, sample, rules, chance)
 
 
 class StageRun:
@@ -189,7 +183,7 @@ class StageRun:
             model.image_encoder.requires_grad_(False).eval()
         self.model = model
         self.average = averaged_copy(model)
-        self.optimizer = WeightOptimizer(model, parameters, stage)
+        self.optimizer = WeightOptimizer(model, parameters, stage, job.ranks)
         if checkpoint is not None:
             model.load_state_dict(checkpoint.model)
             self.average.load_state_dict(checkpoint.average)
