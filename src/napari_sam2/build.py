@@ -33,6 +33,7 @@ from napari_sam2.devices import (
     telling_full_memory,
 )
 from napari_sam2.errors import CheckpointError, ConfigError
+from napari_sam2.inference.options import CONFIGURED
 from napari_sam2.model.hiera import Hiera
 from napari_sam2.model.image_encoder import FpnNeck, ImageEncoder
 from napari_sam2.model.mask_decoder import MaskDecoder
@@ -89,11 +90,6 @@ _PREDICTOR_KEYS: dict[str, type] = {
     "neighbours": int,
 }
 
-# Whose values are some words.
-_CHOICES = {
-    "view": ("frame", "object"),
-    "mask_choice": ("predicted_iou", "expected_iou"),
-}
 _MOST_NEIGHBOURS = 16  # frames are read, and kept, as many before as after
 
 _MOST_PARAMETERS = 2_000_000_000  # nine times the largest official network
@@ -245,7 +241,7 @@ def _read_config(
                 f"model.{key}: {value!r} given, needed is "
                 f"{_PREDICTOR_KEYS[key].__name__}."
             )
-    for key, allowed in _CHOICES.items():
+    for key, allowed in CONFIGURED.items():
         if key in options and options[key] not in allowed:
             needed = " or ".join(map(repr, allowed))
             raise ConfigError(

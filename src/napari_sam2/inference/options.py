@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 Overlap = Literal["highest_logit", "keep"]
-ViewChoice = Literal["auto", "frame", "object"]
-MaskChoice = Literal["auto", "predicted_iou", "expected_iou"]
+_View = Literal["frame", "object"]
+_MaskChoice = Literal["predicted_iou", "expected_iou"]
+ViewChoice = Literal["auto", _View]
+MaskChoice = Literal["auto", _MaskChoice]
+
+CONFIGURED = {"view": get_args(_View), "mask_choice": get_args(_MaskChoice)}
+"""What a configuration may say of an option that is "auto"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +99,7 @@ class PredictorOptions:
     published_schedule: bool = False
 
     def __post_init__(self) -> None:
-        _choice("overlap", self.overlap, ("highest_logit", "keep"))
+        _choice("overlap", self.overlap, get_args(Overlap))
         _choice("keep_memories", self.keep_memories, ("bounded", "all"))
         _choice("view", self.view, get_args(ViewChoice))
         _choice("mask_choice", self.mask_choice, get_args(MaskChoice))
@@ -129,7 +134,7 @@ class PredictorOptions:
         """
         options = cls()
         for key, value in keys.items():
-            if key in ("view", "mask_choice", "neighbours"):
+            if key in CONFIGURED or key == "neighbours":
                 continue  # what "auto" stands for; what the network was trained on
             if key == "fill_hole_area" and isinstance(value, int):
                 options = replace(options, fill_holes=value)
