@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as hnp
 
 from napari_sam2.inference.packed_mask import PackedMask
 from napari_sam2.inference.postprocess import frame_logits
-from napari_sam2.inference.results import FrameResult, ResultStore, Spool
+from napari_sam2.inference.results import FrameResult, ResultStore
+from napari_sam2.inference.spool import Spool
 from napari_sam2.model.records import View
 
 VIEW = View.whole((33, 47), 32)
@@ -125,3 +126,21 @@ def test_a_stored_result_keeps_no_array_in_memory() -> None:
         store.put(frame, result(blob(frame)))
     held = [store.summary(frame).logits.nbytes for frame in range(50)]
     assert sum(held) <= blob(0).nbytes
+
+
+def test_results_found_again_take_no_more_room() -> None:
+    spool = Spool()
+    store = ResultStore(spool)
+    undone = []
+    sizes = []
+    for turn in range(6):
+        for frame in range(30):
+            store.put(frame, result(blob(7 * turn + frame)))
+        undone.append((turn, store.set_aside(3)))
+        sizes.append(spool.size)
+    # What is kept for undo, and sizes that none had before, are all that is added.
+    assert sizes[-1] < 1.5 * sizes[0]
+    for turn, kept in undone:
+        store.take_back(3, kept)
+        expected = blob(7 * turn + 3) > 0
+        np.testing.assert_array_equal(store.get(3).logits > 0, expected)

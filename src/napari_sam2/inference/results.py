@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-import weakref
 import zlib
 from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass, field, replace
@@ -17,13 +15,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam2.inference.packed_mask import PackedMask
+    from napari_sam2.inference.spool import Extent, Spool
     from napari_sam2.model.records import View
 
 FAR_BELOW = -10.0
 """Logit of what certainly is no part of a mask."""
 
 _CUT = -6.0  # logits below are not kept
-_SPOOL_BYTES = 2 * 2**20  # compressed logits in memory before they go to a file
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,8 +74,7 @@ class FrameResult:
 class _Stored:
     """A result whose logits lie cropped and compressed in a spool."""
 
-    start: int
-    length: int
+    data: Extent
     box: tuple[int, int, int, int]
     shape: tuple[int, int]
     rest: FrameResult
@@ -85,33 +82,6 @@ class _Stored:
 
 KeptResult = FrameResult | _Stored
 _NO_LOGITS = np.zeros((0, 0), np.float32)
-
-
-class Spool:
-    """Bytes put aside: beyond a few megabytes in a temporary file.
-
-    The file is deleted with this object, also if the process is killed.
-    """
-
-    def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115
-            max_size=_SPOOL_BYTES
-        )
-        self._end = 0
-        weakref.finalize(self, self._file.close)
-
-    def append(self, data: bytes) -> int:
-        """Put bytes aside and return where they begin."""
-        start = self._end
-        self._file.seek(start)
-        self._file.write(data)
-        self._end = start + len(data)
-        return start
-
-    def read(self, start: int, length: int) -> bytes:
-        """Return bytes put aside."""
-        self._file.seek(start)
-        return self._file.read(length)
 
 
 class ResultStore:
@@ -162,8 +132,7 @@ class ResultStore:
         kept = self._kept[frame]
         if isinstance(kept, FrameResult):
             return kept
-        assert self._spool is not None
-        return _expand(kept, self._spool)
+        return _expand(kept)
 
     def summary(self, frame: int) -> FrameResult:
         """Return the result of a frame, perhaps without its logits."""
@@ -196,13 +165,11 @@ def _compress(result: FrameResult, spool: Spool) -> _Stored:
     crop = np.ascontiguousarray(logits[y0:y1, x0:x1])
     data = zlib.compress(crop.tobytes(), level=1)
     shape = (logits.shape[0], logits.shape[1])
-    return _Stored(
-        spool.append(data), len(data), box, shape, replace(result, logits=_NO_LOGITS)
-    )
+    return _Stored(spool.put(data), box, shape, replace(result, logits=_NO_LOGITS))
 
 
-def _expand(stored: _Stored, spool: Spool) -> FrameResult:
-    data = zlib.decompress(spool.read(stored.start, stored.length))
+def _expand(stored: _Stored) -> FrameResult:
+    data = zlib.decompress(stored.data.read())
     y0, y1, x0, x1 = stored.box
     far = FAR_BELOW if stored.rest.present else ABSENT_LOGIT
     logits = np.full(stored.shape, far, np.float32)

@@ -15,11 +15,8 @@ from napari_sam2.inference.object_track import ObjectTrack
 from napari_sam2.inference.preprocess import resize_mask
 from napari_sam2.inference.prompt import Prompt
 from napari_sam2.inference.recent_frames import RecentFrames
-from napari_sam2.inference.results import (
-    FrameResult,
-    ResultStore,
-    Spool,
-)
+from napari_sam2.inference.results import FrameResult, ResultStore
+from napari_sam2.inference.spool import Spool
 from napari_sam2.model.sam2 import PROMPTED_LOGIT, prompted_logits, resize
 
 if TYPE_CHECKING:
