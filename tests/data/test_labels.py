@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -377,6 +378,20 @@ def test_large_stacks_become_bigtiff(
     with tifffile.TiffFile(path) as tiff:
         assert tiff.is_bigtiff
     np.testing.assert_array_equal(read_labels(path)[3], painted(3))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an open file stays on Windows")
+@pytest.mark.parametrize("name", ["labels.tif", "labels.zarr"])
+def test_files_that_vanish_are_not_begun_anew(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "drive"
+    folder.mkdir()
+    writer = LabelWriter.open(folder / name, shape=SHAPE, max_id=299)
+    writer.write(0, painted(0))
+    shutil.rmtree(folder)
+    with pytest.raises(ImageError, match="no longer there"):
+        writer.write(1, painted(1))
+    writer.discard()
+    assert not folder.exists()
 
 
 def test_ome_zarr_metadata(tmp_path: Path) -> None:

@@ -159,6 +159,7 @@ class ZarrLabels:
         if array.shape != layout.shape or array.dtype != layout.dtype:
             raise ImageError(_not_resumable(path))
         self._array = array
+        self._metadata = path / "zarr.json"
 
     @classmethod
     def create(cls, path: Path, layout: LabelLayout) -> ZarrLabels:
@@ -183,6 +184,7 @@ class ZarrLabels:
 
     def write(self, frame: int, labels: np.ndarray[Any, Any]) -> None:
         """Write a frame."""
+        self._metadata.stat()  # zarr would make a folder anew, the other frames lost
         self._array[frame] = labels
 
     def close(self) -> None:

@@ -168,7 +168,7 @@ class LabelWriter:
         Raises
         ------
         ImageError
-            If the disk is full or the stack was finished before.
+            If the disk is full, the stack was finished before, or its files are gone.
         """
         number = self._checked(frame)
         pixels = self._fitting(labels)
@@ -190,10 +190,16 @@ class LabelWriter:
                 if self._target is not None:
                     self._target.note(self._layout, self.written)
             except OSError as error:
+                if self.path is None or self.path.exists():
+                    then = (
+                        f"{len(self._written)} frames are safe: make room and go on"
+                        " with resume."
+                    )
+                else:
+                    then = "It is no longer there: begin anew in a folder that stays."
                 raise ImageError(
                     f"Frame {number} could not be written to {self.path}"
-                    f" ({error.strerror or error}). {len(self._written)} frames are"
-                    " safe: make room and go on with resume."
+                    f" ({error.strerror or error}). {then}"
                 ) from error
 
     def read(self, frame: int) -> np.ndarray[Any, Any]:
