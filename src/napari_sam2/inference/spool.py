@@ -31,8 +31,8 @@ class Extent:
 class Spool:
     """Bytes put aside: beyond a few megabytes in a temporary file.
 
-    The file is as large as all was at once, and deleted with this object, also if the
-    process is killed.
+    The file is about as large as all was at once, and deleted with this object, also
+    if the process is killed.
     """
 
     def __init__(self) -> None:
