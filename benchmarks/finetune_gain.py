@@ -4,7 +4,7 @@ python benchmarks/finetune_gain.py [STEPS [PRECISION]]
 
 All stacks are as of one microscope: first such as the model was trained on, then
 noisier, with labels that reach far beyond the stain. One click on the middle frame of
-up to 12 objects of each stack; about six minutes for each kind on a core, by default
+up to 12 objects of each stack; six to ten minutes for each kind on a core, by default
 250 steps. The precision is that of training ("auto"); scores are taken in float32.
 """
 
