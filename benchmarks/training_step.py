@@ -3,17 +3,20 @@
 python benchmarks/training_step.py [float32] [bfloat16]
 
 Of the last stage of `configs/training/nano.yaml`, on one thread: the passes through
-three clips, and the optimiser.
+a clip, as a mean of three clips, and the optimiser.
 """
 
 from __future__ import annotations
 
 import statistics
 import sys
-import time
+from functools import partial
+from itertools import count, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
+from clock import time_in_turn
 
 from napari_sam2.build import build_model
 from napari_sam2.training.optimizer import WeightOptimizer
@@ -22,13 +25,19 @@ from napari_sam2.training.settings import read_training
 from napari_sam2.training.stage import step_on
 from napari_sam2.training.step import StepRules
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_sam2.model.sam2 import Sam2
+    from napari_sam2.training.samples import StepSample
+
 _CONFIG = Path(__file__).parents[1] / "configs" / "training" / "nano.yaml"
 _CLIPS = 3
-_TURNS = 4
+_REPEATS = 4
 
 
 def main(precisions: list[str]) -> None:
-    """Print seconds a step, medians over the steps of all turns but the first."""
+    """Print seconds a step, medians over the repeats."""
     torch.set_num_threads(1)
     parameters = read_training(_CONFIG)
     stage = parameters.stages[-1]
@@ -39,38 +48,38 @@ def main(precisions: list[str]) -> None:
     drawn = StepSamples(
         parameters, stage, TRAINING, neighbours=models[precisions[0]].neighbours
     )
-    clips = [
-        sample
-        for sample in (drawn[number] for number in range(20))
-        if len(sample.images) > 1
-    ][:_CLIPS]
+    samples = (drawn[number] for number in count())
+    several = (sample for sample in samples if len(sample.images) > 1)
+    clips = list(islice(several, _CLIPS))
     rules = StepRules(
-        parameters.losses, parameters.prompts, area_weight=1.0, corrections=1
+        parameters.losses,
+        parameters.prompts,
+        area_weight=stage.area_weight[1],
+        corrections=stage.corrections[0],
     )
-    passes: dict[str, list[float]] = {precision: [] for precision in precisions}
-    moves: dict[str, list[float]] = {precision: [] for precision in precisions}
-    for turn in range(_TURNS):
-        for precision, model in models.items():
-            optimizer = WeightOptimizer(model, parameters, stage)
-            optimizer.set_rate(0.0)
-            for number, sample in enumerate(clips):
-                chance = torch.Generator().manual_seed(number)
-                began = time.perf_counter()
-                loss = step_on(model, sample, rules, chance).loss
-                optimizer.zero_grad()
-                loss.backward()
-                passed = time.perf_counter()
-                optimizer.step()
-                if turn:
-                    passes[precision].append(passed - began)
-                    moves[precision].append(time.perf_counter() - passed)
+    runs = {}
+    for precision, model in models.items():
+        optimizer = WeightOptimizer(model, parameters, stage)
+        optimizer.set_rate(0.0)
+        runs[f"{precision} passes"] = partial(pass_through, model, clips, rules)
+        runs[f"{precision} optimiser"] = optimizer.step
+    taken = time_in_turn(runs, torch.device("cpu"), repeats=_REPEATS, warm_up=1)
     print("| precision | passes, seconds | optimiser, seconds |")
     print("| --- | --- | --- |")
     for precision in precisions:
-        print(
-            f"| {precision} | {statistics.median(passes[precision]):.2f} "
-            f"| {statistics.median(moves[precision]):.2f} |"
+        passed, moved = (
+            statistics.median(taken[f"{precision} {part}"].seconds)
+            for part in ("passes", "optimiser")
         )
+        print(f"| {precision} | {passed / _CLIPS:.2f} | {moved:.2f} |")
+
+
+def pass_through(model: Sam2, clips: Sequence[StepSample], rules: StepRules) -> None:
+    """Pass forward and backward through each clip; the gradients are of the last."""
+    for number, sample in enumerate(clips):
+        chance = torch.Generator().manual_seed(number)
+        model.zero_grad()
+        step_on(model, sample, rules, chance).loss.backward()
 
 
 if __name__ == "__main__":

@@ -390,6 +390,8 @@ def test_files_that_vanish_are_not_begun_anew(tmp_path: Path, name: str) -> None
     shutil.rmtree(folder)
     with pytest.raises(ImageError, match="no longer there"):
         writer.write(1, painted(1))
+    with pytest.raises(ImageError, match="no longer there"):
+        writer.close()
     writer.discard()
     assert not folder.exists()
 

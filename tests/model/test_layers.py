@@ -14,24 +14,34 @@ from napari_sam2.model.layers import attention, linear
 LENGTHS = [(16, 16), (16, 64), (64, 64), (64, 65), (1, 1)]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("learning", [False, True])
+@pytest.mark.parametrize("how", ["inference", "gradients", "bfloat16"])
 @pytest.mark.parametrize(("queries", "keys"), LENGTHS)
-def test_attention(
-    queries: int, keys: int, dtype: torch.dtype, *, learning: bool
-) -> None:
+def test_attention_to_few_keys(queries: int, keys: int, how: str) -> None:
     torch.manual_seed(0)
     q = torch.randn(6, 2, queries, 32)
     k, v = 3 * torch.randn(2, 6, 2, keys, 32)
     expected = F.scaled_dot_product_attention(q, k, v)
-    reduced = dtype != torch.float32
+    lower = torch.autocast("cpu", torch.bfloat16)
     with (
-        torch.set_grad_enabled(learning),
-        torch.autocast("cpu", dtype) if reduced else nullcontext(),
+        torch.set_grad_enabled(how == "gradients"),
+        lower if how == "bfloat16" else nullcontext(),
     ):
         found = attention(q, k, v)
-    error = (found.float() - expected).square().mean().sqrt()
-    assert error < (2e-2 if reduced else 1e-6) * expected.square().mean().sqrt()
+    tolerance = 5e-2 if how == "bfloat16" else 1e-5
+    torch.testing.assert_close(found.float(), expected, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize(("queries", "keys"), LENGTHS)
+def test_attention_that_learns_in_bfloat16(queries: int, keys: int) -> None:
+    torch.manual_seed(0)
+    q = torch.randn(6, 2, queries, 32)
+    k, v = 3 * torch.randn(2, 6, 2, keys, 32)
+    expected = F.scaled_dot_product_attention(q, k, v)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = attention(q, k, v).float()
+    # Scores are rounded too, so that single values are less exact than by torch's.
+    assert (found - expected).square().mean().sqrt() < 2e-2 * expected.std()
+    torch.testing.assert_close(found, expected, atol=0.2, rtol=0.05)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -88,7 +88,7 @@ def test_processes_share_the_work():
     assert (one | other).all()
 
 
-def test_no_matrix_has_a_gradient_in_any_process():
+def test_processes_exchange_nothing_where_no_matrix_has_a_gradient():
     weight = torch.nn.Parameter(torch.ones(4, 4))
     Muon([{"params": [weight]}], ranks=Together(0, 2)).step()
     assert torch.equal(weight, torch.ones(4, 4))

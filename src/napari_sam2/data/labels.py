@@ -190,16 +190,10 @@ class LabelWriter:
                 if self._target is not None:
                     self._target.note(self._layout, self.written)
             except OSError as error:
-                if self.path is None or self.path.exists():
-                    then = (
-                        f"{len(self._written)} frames are safe: make room and go on"
-                        " with resume."
-                    )
-                else:
-                    then = "It is no longer there: begin anew in a folder that stays."
+                safe = self._safe(f"{len(self._written)} frames are safe")
                 raise ImageError(
                     f"Frame {number} could not be written to {self.path}"
-                    f" ({error.strerror or error}). {then}"
+                    f" ({error.strerror or error}). {safe}"
                 ) from error
 
     def read(self, frame: int) -> np.ndarray[Any, Any]:
@@ -267,12 +261,20 @@ class LabelWriter:
             self._labels.close()
             self.path = target.set_aside(self._layout, self.written)
             if isinstance(error, OSError):
+                safe = self._safe(
+                    f"All {len(self._written)} frames are safe in {self.path}"
+                )
                 raise ImageError(
                     f"{target.final} could not be finished ({error.strerror or error})."
-                    f" All {len(self._written)} frames are safe in {self.path}: make"
-                    " room and go on with resume."
+                    f" {safe}"
                 ) from error
             raise
+
+    def _safe(self, kept: str) -> str:
+        """Return what is `kept` and what to do, or that the files are gone."""
+        if self.path is None or self.path.exists():
+            return f"{kept}: make room and go on with resume."
+        return "It is no longer there: begin anew in a folder that stays."
 
     def _checked(self, frame: int) -> int:
         """Check a frame number."""

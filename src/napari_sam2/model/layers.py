@@ -36,7 +36,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if (
         not _BY_CONVOLUTION
-        or not _is_cpu_inference(x)
+        or not is_cpu_inference(x)
         or x.numel() <= _SMALL
         or x.numel() * weight.shape[0] < _FEWEST_PRODUCTS
     ):
@@ -55,7 +55,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
     attention is slower there than all else together.
     """
     plain = _is_reduced_training(q) or (
-        k.shape[-2] <= _FEW_KEYS and _is_cpu_inference(q)
+        k.shape[-2] <= _FEW_KEYS and is_cpu_inference(q)
     )
     if not plain:
         return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
@@ -67,7 +67,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
     return out
 
 
-def _is_cpu_inference(x: Tensor) -> bool:
+def is_cpu_inference(x: Tensor) -> bool:
     """Return whether float32 is computed with on a CPU, and nothing learns from it."""
     return (
         x.device.type == "cpu"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_sam2.model.blocked_attention import blocked_attention
-from napari_sam2.model.layers import MLP, Linear, attention
+from napari_sam2.model.layers import MLP, Linear, attention, is_cpu_inference
 from napari_sam2.model.position_encoding import axial_rotations, rotate
 
 if TYPE_CHECKING:
@@ -153,10 +153,8 @@ class RoPEAttention(Attention):
     def _blocks_pay(self, q: Tensor, k: Tensor) -> bool:
         """Return whether `blocked_attention` can be used, and is the faster."""
         return (
-            q.device.type == "cpu"
-            and q.dtype == k.dtype == torch.float32
-            and not torch.is_grad_enabled()
-            and not torch.is_autocast_enabled("cpu")
+            is_cpu_inference(q)
+            and is_cpu_inference(k)
             and self.num_heads == 1
             and q.shape[1] * k.shape[1] >= _LARGE_ATTENTION
         )
